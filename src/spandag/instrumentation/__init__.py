@@ -1,0 +1,1 @@
+"""Instrumentors: one package a framework, one file a framework operation."""

@@ -1,0 +1,145 @@
+"""What the three instrumentors share: when they patch, and how they undo it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from abc import abstractmethod
+from collections.abc import Callable, Collection
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, ClassVar
+
+import wrapt
+from opentelemetry import trace
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.trace import Tracer, TracerProvider
+
+from spandag import __version__
+from spandag._guard import guard, logger
+
+_MISSING = object()
+
+Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
+"""A wrapt wrapper: called with the wrapped function, the instance, args and kwargs."""
+
+
+class Patches:
+    """Every attribute an instrumentor replaced, to be put back as the identical object."""
+
+    def __init__(self) -> None:
+        self._replaced: list[tuple[Any, str, object, object]] = []
+        self._active = True
+
+    def wrap(self, owner: Any, name: str, wrapper: Wrapper) -> None:
+        """Wrap a function or method where it is defined; what a version lacks is passed over.
+
+        Args:
+            owner: The class or module that defines it (not one that inherits it).
+            name: The attribute's name.
+            wrapper: The wrapt wrapper.
+        """
+        original = vars(owner).get(name, _MISSING)
+        if original is _MISSING:
+            logger.debug("%s has no %s; not instrumented", owner, name)
+            return
+        # If somebody wraps our wrapper, undoing leaves theirs in place; ours then only passes through.
+        self.replace(owner, name, wrapt.FunctionWrapper(original, wrapper, enabled=lambda: self._active))
+
+    def replace(self, owner: Any, name: str, value: object) -> None:
+        """Replace an attribute of a class or module."""
+        original = vars(owner).get(name, _MISSING)
+        setattr(owner, name, value)
+        self._replaced.append((owner, name, original, value))
+
+    def undo(self) -> None:
+        """Put every original back that is still covered by us alone."""
+        self._active = False
+        for owner, name, original, value in reversed(self._replaced):
+            if vars(owner).get(name, _MISSING) is not value:
+                continue
+            if original is _MISSING:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+        self._replaced.clear()
+
+
+class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Base of the instrumentors: patches a framework once it is imported.
+
+    `instrument` costs nothing where the framework is not installed, and does not
+    import it where it is: the patches are applied when the program imports it, or
+    at once if it has. Options: ``tracer_provider``.
+    """
+
+    module: ClassVar[str]
+    """The framework's module; it counts, whatever the distribution is called."""
+    supported: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
+    """Lowest supported (major, minor) and the first that is not."""
+    requirements: ClassVar[tuple[str, ...]]
+    """The same for pip."""
+
+    _patches: Patches | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """The framework versions that are supported, as pip requirements."""
+        return self.requirements
+
+    def instrument(self, **kwargs: Any) -> None:
+        """Patch the framework; a second call changes nothing.
+
+        Args:
+            **kwargs: ``tracer_provider``: the provider of the spans, the global one by default.
+        """
+        if self._is_instrumented_by_opentelemetry:
+            logger.info("spandag: %s hooks are already installed", self.module)
+            return
+        if self.module not in sys.modules and find_spec(self.module) is None:
+            logger.debug("spandag: %s is not installed", self.module)
+            return
+        # Version and module are checked here, by module, not by the distribution's name.
+        kwargs.pop("skip_dep_check", None)
+        super().instrument(skip_dep_check=True, **kwargs)
+
+    def uninstrument(self, **kwargs: Any) -> None:
+        """Put every patched attribute back; without `instrument` before it does nothing."""
+        if self._is_instrumented_by_opentelemetry:
+            super().uninstrument(**kwargs)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        provider: TracerProvider | None = kwargs.get("tracer_provider")
+        patches = self._patches = Patches()
+
+        def on_import(module: ModuleType) -> None:
+            if patches is self._patches:
+                with guard(f"instrument {self.module}"):
+                    self._patch_module(module, provider, patches)
+
+        wrapt.register_post_import_hook(on_import, self.module)
+
+    def _patch_module(self, module: ModuleType, provider: TracerProvider | None, patches: Patches) -> None:
+        version = str(getattr(module, "__version__", ""))
+        numbers = re.match(r"(\d+)\.(\d+)", version)
+        low, high = self.supported
+        if numbers is not None and not low <= (int(numbers[1]), int(numbers[2])) < high:
+            logger.info(
+                "spandag: %s %s is not instrumented, supported is %s",
+                self.module,
+                version,
+                self.requirements[0],
+            )
+            return
+        tracer = trace.get_tracer(f"spandag.{self.module}", __version__, provider)
+        self._patch(tracer, patches)
+        logger.info("spandag: %s hooks are installed (%s %s)", self.module, self.module, version)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        if self._patches is not None:
+            self._patches.undo()
+            self._patches = None
+            logger.info("spandag: %s hooks are removed", self.module)
+
+    @abstractmethod
+    def _patch(self, tracer: Tracer, patches: Patches) -> None:
+        """Install the framework's patches; called once it is imported."""

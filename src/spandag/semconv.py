@@ -1,0 +1,194 @@
+"""Every attribute, span, event and link name that spandag writes or reads.
+
+This is the only module that spells them. The GenAI names follow the
+OpenTelemetry semantic conventions for generative AI at their newest published
+form; `opentelemetry-semantic-conventions` froze its constants at 1.41 and
+deprecated them, so the strings are kept here. What has no convention yet lives
+under ``spandag.*``.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- OpenTelemetry: GenAI ----------------------------------------------------
+
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+GEN_AI_PROVIDER_NAME: Final = "gen_ai.provider.name"
+GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
+GEN_AI_WORKFLOW_NAME: Final = "gen_ai.workflow.name"
+GEN_AI_STEP_NAME: Final = "gen_ai.step.name"  # proposed, semantic-conventions-genai#188
+
+GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
+
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+GEN_AI_REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+GEN_AI_REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+GEN_AI_REQUEST_SEED: Final = "gen_ai.request.seed"
+GEN_AI_REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+GEN_AI_REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+GEN_AI_REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+GEN_AI_REQUEST_CHOICE_COUNT: Final = "gen_ai.request.choice.count"
+GEN_AI_REQUEST_STREAM: Final = "gen_ai.request.stream"
+GEN_AI_OUTPUT_TYPE: Final = "gen_ai.output.type"
+
+GEN_AI_RESPONSE_MODEL: Final = "gen_ai.response.model"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+GEN_AI_RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+
+GEN_AI_USAGE_INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+GEN_AI_USAGE_OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+# Cost has no merged convention (semantic-conventions-genai#443 is open). These
+# two are what backends read today: Langfuse and Grafana the first, Logfire the second.
+GEN_AI_USAGE_COST: Final = "gen_ai.usage.cost"
+OPERATION_COST: Final = "operation.cost"
+
+GEN_AI_INPUT_MESSAGES: Final = "gen_ai.input.messages"
+GEN_AI_OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+GEN_AI_SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+
+GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
+GEN_AI_TOOL_TYPE: Final = "gen_ai.tool.type"
+GEN_AI_TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+GEN_AI_TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+GEN_AI_TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
+GEN_AI_TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
+GEN_AI_TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
+
+# Names that other instrumentations still write and the store understands.
+GEN_AI_SYSTEM: Final = "gen_ai.system"
+GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+
+# --- OpenTelemetry: general --------------------------------------------------
+
+ERROR_TYPE: Final = "error.type"
+EXCEPTION_EVENT: Final = "exception"
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+SESSION_ID: Final = "session.id"
+USER_ID: Final = "user.id"
+PROCESS_EXECUTABLE_NAME: Final = "process.executable.name"
+PROCESS_COMMAND_ARGS: Final = "process.command_args"
+PROCESS_EXIT_CODE: Final = "process.exit.code"
+PROCESS_PID: Final = "process.pid"
+
+
+class Operation:
+    """Values of ``gen_ai.operation.name``."""
+
+    CHAT: Final = "chat"
+    INVOKE_AGENT: Final = "invoke_agent"
+    INVOKE_WORKFLOW: Final = "invoke_workflow"
+    EXECUTE_TOOL: Final = "execute_tool"
+    PLAN: Final = "plan"
+    RUN_STEP: Final = "run_step"  # proposed, semantic-conventions-genai#188
+    SELECT_SPEAKER: Final = "select_speaker"  # custom value, as the convention allows
+    HUMAN_INPUT: Final = "human_input"  # custom value, as the convention allows
+
+
+# --- spandag: nodes ----------------------------------------------------------
+
+SPANDAG_NODE_TYPE: Final = "spandag.node.type"
+
+
+class NodeType:
+    """Values of ``spandag.node.type``, which are also ``dag_nodes.node_type``."""
+
+    RUN: Final = "run"
+    PHASE: Final = "phase"
+    STEP: Final = "step"
+    ITERATION: Final = "iteration"
+    PLANNING: Final = "planning"
+    AGENT: Final = "agent"
+    SUB_AGENT: Final = "sub_agent"
+    LLM: Final = "llm"
+    TOOL: Final = "tool"
+    CODE: Final = "code"
+    CONVERSATION: Final = "conversation"
+    HANDOFF: Final = "handoff"
+    APPROVAL: Final = "approval"
+    # Only in the store: what the projection makes of a redo and of foreign spans.
+    BRANCH_POINT: Final = "branch_point"
+    SPAN: Final = "span"
+
+
+SPANDAG_RUN_TASK: Final = "spandag.run.task"
+SPANDAG_INPUT: Final = "spandag.input"
+SPANDAG_OUTPUT: Final = "spandag.output"
+SPANDAG_ITERATION_NUMBER: Final = "spandag.iteration.number"
+SPANDAG_PRICE_SOURCE: Final = "spandag.price.source"
+
+# --- spandag: steps, attempts, redos -----------------------------------------
+
+SPANDAG_STEP_ID: Final = "spandag.step.id"
+SPANDAG_STEP_NUMBER: Final = "spandag.step.number"
+SPANDAG_STEP_ATTEMPT: Final = "spandag.step.attempt"
+SPANDAG_STEP_MAX_REDOS: Final = "spandag.step.max_redos"
+SPANDAG_REDO_HYPOTHESIS: Final = "spandag.redo.hypothesis"
+SPANDAG_REDO_REQUESTED_BY: Final = "spandag.redo.requested_by"
+SPANDAG_REDO_EXHAUSTED: Final = "spandag.redo.exhausted"
+SPANDAG_ATTEMPT_OUTCOME: Final = "spandag.attempt.outcome"
+
+
+class Outcome:
+    """Values of ``spandag.attempt.outcome``."""
+
+    ACCEPTED: Final = "accepted"
+    REJECTED: Final = "rejected"
+    FAILED: Final = "failed"
+    CANCELLED: Final = "cancelled"
+
+
+SPANDAG_LINK_TYPE: Final = "spandag.link.type"
+
+
+class LinkType:
+    """Values of ``spandag.link.type``."""
+
+    REDO_OF: Final = "redo_of"
+    FORK_OF: Final = "fork_of"
+    STARTED_BY: Final = "started_by"
+
+
+# --- spandag: what was spent below a node, in this process -------------------
+
+SPANDAG_TOTAL_INPUT_TOKENS: Final = "spandag.total.input_tokens"
+SPANDAG_TOTAL_OUTPUT_TOKENS: Final = "spandag.total.output_tokens"
+SPANDAG_TOTAL_COST: Final = "spandag.total.cost"
+SPANDAG_TOTAL_UNPRICED_CALLS: Final = "spandag.total.unpriced_calls"
+
+# --- spandag: events ---------------------------------------------------------
+
+EVENT_HANDOFF: Final = "handoff"
+HANDOFF_FROM: Final = "spandag.handoff.from"
+HANDOFF_TO: Final = "spandag.handoff.to"
+HANDOFF_REASON: Final = "spandag.handoff.reason"
+EVENT_REJECTED: Final = "rejected"
+EVENT_MODEL_SELECTED: Final = "model_selected"
+EVENT_MODEL_SWITCHED: Final = "model_switched"
+
+# --- AG2's own names, kept so that its evaluation tools can read our spans ---
+
+AG2_SPEAKER_CANDIDATES: Final = "ag2.speaker_selection.candidates"
+AG2_SPEAKER_SELECTED: Final = "ag2.speaker_selection.selected"
+
+CONTENT_ATTRIBUTES: Final[dict[str, str]] = {
+    GEN_AI_SYSTEM_INSTRUCTIONS: "system",
+    GEN_AI_INPUT_MESSAGES: "input",
+    GEN_AI_TOOL_CALL_ARGUMENTS: "input",
+    SPANDAG_INPUT: "input",
+    GEN_AI_OUTPUT_MESSAGES: "output",
+    GEN_AI_TOOL_CALL_RESULT: "output",
+    SPANDAG_OUTPUT: "output",
+    GEN_AI_TOOL_DEFINITIONS: "tools",
+}
+"""Attributes that carry content, and the direction under which the store keeps it."""

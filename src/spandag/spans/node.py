@@ -1,0 +1,324 @@
+"""A node: an open span, its place among the nodes of this process, and its totals."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
+
+from spandag import semconv
+from spandag._guard import guard
+from spandag.scrub import scrub_attribute, scrub_text
+from spandag.semconv import NodeType
+from spandag.spans.totals import Totals
+
+_NODE_KEY = otel_context.create_key("spandag-node")
+
+NodeT = TypeVar("NodeT", bound="Node")
+
+_WITH_TOTALS = frozenset(
+    {
+        NodeType.RUN,
+        NodeType.PHASE,
+        NodeType.STEP,
+        NodeType.ITERATION,
+        NodeType.PLANNING,
+        NodeType.AGENT,
+        NodeType.SUB_AGENT,
+        NodeType.TOOL,
+        NodeType.CODE,
+        NodeType.CONVERSATION,
+        NodeType.HANDOFF,
+    }
+)
+
+
+class Node:
+    """An open operation, for example a run, a phase, an agent, a model call or a tool call.
+
+    As a context manager (sync or async) a node is the current one within the
+    block and ends with it, taking the exception that leaves the block as its
+    error. Code that cannot hold a context (generators, callbacks) uses
+    `activate` for each stretch of work and `end` once.
+
+    Attributes:
+        span: The OpenTelemetry span.
+        type: One of `spandag.semconv.NodeType`.
+        name: What the node is called, for example the agent's or tool's name.
+        agent_name: The agent at work in this node, if any.
+        parent: The enclosing node of this process, if any.
+        context: The context in which work below this node runs.
+        totals: What was spent below this node so far.
+    """
+
+    __slots__ = (
+        "_ended",
+        "_recorded",
+        "_tokens",
+        "agent_name",
+        "context",
+        "name",
+        "parent",
+        "span",
+        "totals",
+        "type",
+    )
+
+    def __init__(
+        self,
+        span: Span,
+        node_type: str,
+        name: str,
+        *,
+        agent_name: str | None,
+        parent: Node | None,
+        base_context: Context,
+    ) -> None:
+        self.span = span
+        self.type = node_type
+        self.name = name
+        self.agent_name = agent_name
+        self.parent = parent
+        self.totals = Totals()
+        self.context = otel_context.set_value(_NODE_KEY, self, trace.set_span_in_context(span, base_context))
+        self._ended = False
+        self._recorded: tuple[int, str, str] | None = None
+        self._tokens: list[object] = []
+
+    # -- what users and instrumentors add -------------------------------------
+
+    def set_attribute(self, name: str, value: object) -> None:
+        """Set an attribute; None is left out, secrets are scrubbed.
+
+        Args:
+            name: The attribute's name.
+            value: A string, number, bool, or a sequence of one of these.
+        """
+        if value is None:
+            return
+        with guard("set an attribute"):
+            self.span.set_attribute(name, scrub_attribute(name, value))
+
+    def set_attributes(self, attributes: Mapping[str, object]) -> None:
+        """Set several attributes, as `set_attribute` does."""
+        for name, value in attributes.items():
+            self.set_attribute(name, value)
+
+    def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
+        """Add an event, for example ``approval``, ``model_selected`` or ``policy_decision``.
+
+        Args:
+            name: The event's name.
+            attributes: Its attributes; None values are left out.
+        """
+        with guard("add an event"):
+            self.span.add_event(name, clean(attributes or {}))
+
+    # -- lifecycle --------------------------------------------------------------
+
+    @property
+    def ended(self) -> bool:
+        """Whether the span has ended."""
+        return self._ended
+
+    @contextmanager
+    def activate(self) -> Iterator[Self]:
+        """Make this node the current one for a stretch of work, without ending it."""
+        token = otel_context.attach(self.context)
+        try:
+            yield self
+        finally:
+            otel_context.detach(token)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the node; only the first call counts.
+
+        Args:
+            error: The exception that ended it, if it failed.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        try:
+            with guard("finish a span"):
+                self._finish()
+                if error is not None:
+                    self.fail(error)
+        finally:
+            with guard("end a span"):
+                self.span.end()
+
+    def fail(self, error: BaseException) -> None:
+        """Mark the span as failed by an exception, recorded once on its way up."""
+        error_type = qualified_name(type(error))
+        message = scrub_text(describe(error))
+        self.span.set_status(Status(StatusCode.ERROR, message))
+        self.span.set_attribute(semconv.ERROR_TYPE, error_type)
+        # The identity of the exception, not the exception: keeping it would keep the
+        # host's frames alive for as long as the enclosing node is open.
+        mark = (id(error), error_type, message)
+        if self._recorded != mark:
+            self.span.add_event(
+                semconv.EXCEPTION_EVENT,
+                {
+                    semconv.EXCEPTION_TYPE: error_type,
+                    semconv.EXCEPTION_MESSAGE: message,
+                    # Not `record_exception`: the message in its stack trace would not be scrubbed.
+                    semconv.EXCEPTION_STACKTRACE: scrub_text("".join(traceback.format_exception(error))),
+                },
+            )
+        if self.parent is not None:
+            self.parent._recorded = mark
+
+    def _finish(self) -> None:
+        """Set what is only known at the end."""
+        if self.type in _WITH_TOTALS:
+            for name, value in self.totals.attributes().items():
+                self.span.set_attribute(name, value)
+
+    def ancestors(self) -> Iterator[Node]:
+        """The enclosing nodes of this process, innermost first."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def __enter__(self) -> Self:
+        self._tokens.append(otel_context.attach(self.context))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace_back: TracebackType | None,
+    ) -> bool | None:
+        if self._tokens:
+            otel_context.detach(self._tokens.pop())  # type: ignore[arg-type]
+        self.end(error)
+        return None
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace_back: TracebackType | None,
+    ) -> bool | None:
+        return self.__exit__(exc_type, error, trace_back)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.type} {self.name!r}>"
+
+
+def current(node_type: str | None = None) -> Node | None:
+    """The node that runs here, or the nearest enclosing one of a type.
+
+    Args:
+        node_type: One of `spandag.semconv.NodeType`; None for the innermost node.
+    """
+    node = otel_context.get_value(_NODE_KEY)
+    if not isinstance(node, Node):
+        return None
+    if node.span.get_span_context().trace_id != trace.get_current_span().get_span_context().trace_id:
+        # Somebody went on in another trace (a remote parent was attached, say): not below us.
+        return None
+    if node_type is None or node.type == node_type:
+        return node
+    return next((n for n in node.ancestors() if n.type == node_type), None)
+
+
+def start_node(
+    tracer: Tracer,
+    span_name: str,
+    node_type: str,
+    name: str,
+    *,
+    attributes: Mapping[str, object] | None = None,
+    kind: SpanKind = SpanKind.INTERNAL,
+    links: Sequence[Link] = (),
+    agent_name: str | None = None,
+    context: Context | None = None,
+    node_class: type[NodeT],
+) -> NodeT:
+    """Start a span and make it a node; it is not made current yet.
+
+    Never raises: what cannot be started becomes a node on a non-recording span.
+
+    Args:
+        tracer: The tracer of the caller's instrumentation scope.
+        span_name: The span's name, ``{operation} {name}``.
+        node_type: One of `spandag.semconv.NodeType`.
+        name: What the node is called.
+        attributes: Set at span start, so that samplers and live views see them.
+        kind: The span's kind.
+        links: Span links.
+        agent_name: The agent at work below; the parent's by default.
+        context: The parent context; the current one by default.
+        node_class: The class of the node.
+    """
+    parent_context = otel_context.get_current() if context is None else context
+    parent = parent_context.get(_NODE_KEY)
+    parent = parent if isinstance(parent, Node) else None
+    span: Span = trace.INVALID_SPAN
+    with guard("start a span"):
+        span = tracer.start_span(
+            span_name,
+            context=parent_context,
+            kind=kind,
+            attributes=clean({semconv.SPANDAG_NODE_TYPE: node_type, **(attributes or {})}),
+            links=list(links),
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+    if span is trace.INVALID_SPAN:
+        # What runs below shall still find its parent, not this hole.
+        span = trace.get_current_span(parent_context)
+        span = trace.NonRecordingSpan(span.get_span_context())
+    if parent is not None and parent.span.get_span_context().trace_id != span.get_span_context().trace_id:
+        parent = None
+    return node_class(
+        span,
+        node_type,
+        name,
+        agent_name=agent_name or (parent.agent_name if parent is not None else None),
+        parent=parent,
+        base_context=parent_context,
+    )
+
+
+def clean(attributes: Mapping[str, object]) -> dict[str, Any]:
+    """Attributes without None and without secrets."""
+    with guard("clean attributes"):
+        return {name: scrub_attribute(name, value) for name, value in attributes.items() if value is not None}
+    return {}
+
+
+def qualified_name(exception: type[BaseException]) -> str:
+    """The value of ``error.type`` for an exception: its qualified name, bare for built-ins."""
+    if exception.__module__ in ("builtins", "__main__"):
+        return exception.__qualname__
+    return f"{exception.__module__}.{exception.__qualname__}"
+
+
+def describe(error: BaseException) -> str:
+    """The exception's message, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def is_cancellation(error: BaseException | None) -> bool:
+    """Whether an exception means that the work was called off, not that it failed."""
+    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit))
