@@ -15,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 from opentelemetry.trace import Tracer, TracerProvider
 
-from spandag import __version__
+from spandag._version import __version__
 from spandag._guard import guard, logger
 
 _MISSING = object()

@@ -15,7 +15,7 @@ from spandag import pricing, semconv
 from spandag._guard import guard
 from spandag.pricing import Usage
 from spandag.semconv import NodeType, Operation
-from spandag.spans.content import Message, content_json, message, text_part
+from spandag.spans.content import Message, content_json
 from spandag.spans.node import Node, current, start_node
 
 
@@ -56,11 +56,6 @@ class Chat(Node):
     def respond(self, response: ChatResponse) -> None:
         """Record what came back; the node must still be ended."""
         self._response = response
-
-    def set_output(self, text: str) -> None:
-        """Record the answer of a call opened by hand, where content is recorded."""
-        response = self._response = self._response or ChatResponse()
-        response.messages = lambda: [message("assistant", [text_part(text)])]
 
     def set_usage(
         self,

@@ -18,6 +18,7 @@ from spandag import semconv
 from spandag._guard import guard
 from spandag.scrub import scrub_attribute, scrub_text
 from spandag.semconv import NodeType
+from spandag.spans.content import content_json, message, text_part
 from spandag.spans.totals import Totals
 
 _NODE_KEY = otel_context.create_key("spandag-node")
@@ -39,6 +40,34 @@ _WITH_TOTALS = frozenset(
         NodeType.HANDOFF,
     }
 )
+
+
+def _as_is(role: str, value: object) -> object:
+    return value() if callable(value) else value
+
+
+def _as_messages(role: str, value: object) -> object:
+    content = _as_is(role, value)
+    if content is None or isinstance(content, list):
+        return content  # messages in the GenAI JSON already
+    return [message(role, [text_part(content if isinstance(content, str) else str(content))])]
+
+
+# Where a type's content goes, and in which form; every other type has `spandag.input` and `.output`.
+_INPUT = {
+    NodeType.LLM: (semconv.GEN_AI_INPUT_MESSAGES, _as_messages),
+    NodeType.AGENT: (semconv.GEN_AI_INPUT_MESSAGES, _as_messages),
+    NodeType.SUB_AGENT: (semconv.GEN_AI_INPUT_MESSAGES, _as_messages),
+    NodeType.TOOL: (semconv.GEN_AI_TOOL_CALL_ARGUMENTS, _as_is),
+    NodeType.CODE: (semconv.GEN_AI_TOOL_CALL_ARGUMENTS, _as_is),
+}
+_OUTPUT = {
+    NodeType.LLM: (semconv.GEN_AI_OUTPUT_MESSAGES, _as_messages),
+    NodeType.AGENT: (semconv.GEN_AI_OUTPUT_MESSAGES, _as_messages),
+    NodeType.SUB_AGENT: (semconv.GEN_AI_OUTPUT_MESSAGES, _as_messages),
+    NodeType.TOOL: (semconv.GEN_AI_TOOL_CALL_RESULT, _as_is),
+    NodeType.CODE: (semconv.GEN_AI_TOOL_CALL_RESULT, _as_is),
+}
 
 
 class Node:
@@ -121,6 +150,26 @@ class Node:
         """
         with guard("add an event"):
             self.span.add_event(name, clean(attributes or {}))
+
+    def set_input(self, value: object) -> None:
+        """Record what this node works on, where content is recorded.
+
+        Args:
+            value: Any value that JSON can hold, or a function that gives it when it is wanted.
+        """
+        with guard("record content"):
+            name, as_content = _INPUT.get(self.type, (semconv.SPANDAG_INPUT, _as_is))
+            self.set_attribute(name, content_json(lambda: as_content("user", value)))
+
+    def set_output(self, value: object) -> None:
+        """Record what came out of this node, where content is recorded.
+
+        Args:
+            value: Any value that JSON can hold, or a function that gives it when it is wanted.
+        """
+        with guard("record content"):
+            name, as_content = _OUTPUT.get(self.type, (semconv.SPANDAG_OUTPUT, _as_is))
+            self.set_attribute(name, content_json(lambda: as_content("assistant", value)))
 
     # -- lifecycle --------------------------------------------------------------
 
@@ -236,6 +285,11 @@ def current(node_type: str | None = None) -> Node | None:
     if node_type is None or node.type == node_type:
         return node
     return next((n for n in node.ancestors() if n.type == node_type), None)
+
+
+def unrecorded(node_type: str, node_class: type[NodeT]) -> NodeT:
+    """A node that records nothing and is below nothing."""
+    return node_class(trace.INVALID_SPAN, node_type, "", agent_name=None, parent=None, base_context=Context())
 
 
 def start_node(

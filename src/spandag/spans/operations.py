@@ -28,7 +28,8 @@ def start_run(
     links: Sequence[Link] = (),
     context: Context | None = None,
     attributes: Mapping[str, object] | None = None,
-) -> Node:
+    node_class: type[NodeT],
+) -> NodeT:
     """Start ``invoke_workflow {name}`` for a run."""
     return _start(
         tracer,
@@ -45,11 +46,17 @@ def start_run(
         },
         links=links,
         context=context,
-        node_class=Node,
+        node_class=node_class,
     )
 
 
-def start_phase(tracer: Tracer, name: str, *, attributes: Mapping[str, object] | None = None) -> Node:
+def start_phase(
+    tracer: Tracer,
+    name: str,
+    *,
+    attributes: Mapping[str, object] | None = None,
+    node_class: type[NodeT],
+) -> NodeT:
     """Start ``run_step {name}`` for a phase."""
     return _start(
         tracer,
@@ -57,7 +64,7 @@ def start_phase(tracer: Tracer, name: str, *, attributes: Mapping[str, object] |
         NodeType.PHASE,
         name,
         {semconv.GEN_AI_STEP_NAME: name, **(attributes or {})},
-        node_class=Node,
+        node_class=node_class,
     )
 
 

@@ -1,0 +1,164 @@
+"""`spandag.init` and `spandag.instrument`: the one-liners for programs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace import TracerProvider
+
+from spandag import pricing
+from spandag._guard import guard, say_once
+from spandag.config import ENV_CAPTURE_CONTENT, ENV_TRACES_EXPORTER, Settings
+from spandag.spans import content
+from spandag.workflow.scope import use_tracer_provider
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    from spandag.instrumentation._base import FrameworkInstrumentor
+
+_EXPORTER = "spandag"
+_OTLP_BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+
+
+def init(
+    *,
+    url: str | None = None,
+    service_name: str | None = None,
+    capture_content: bool | None = None,
+    prices: str | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> None:
+    """Record this program's runs: a tracer provider if there is none, our exporter, the instrumentors.
+
+    A provider that exists already (the global one, or the one given) is kept and
+    gets our exporter, unless it has it. Calling it again changes nothing that is set up.
+
+    Args:
+        url: SQLAlchemy URL of the store; by default that of ``OTEL_EXPORTER_SPANDAG_URL``,
+            else a SQLite file in the user's data folder.
+        service_name: ``service.name`` of a provider that is made here.
+        capture_content: Whether messages, arguments and results are recorded. By default as
+            ``OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`` says; where that is not set,
+            only if the store is the sole place that traces go to.
+        prices: A price file, as in ``OTEL_EXPORTER_SPANDAG_PRICES``.
+        tracer_provider: The provider to use instead of the global one.
+    """
+    with guard("set up recording"):
+        settings = Settings.load(url=url, prices=prices)
+        if prices is not None:
+            pricing.use_price_file(prices)
+        sole = _set_up_provider(settings, service_name, tracer_provider)
+        _set_up_content(capture_content, sole)
+        if tracer_provider is not None:
+            use_tracer_provider(tracer_provider)
+    instrument(tracer_provider=tracer_provider)
+
+
+def instrument(*, tracer_provider: TracerProvider | None = None) -> None:
+    """Patch every supported framework that is installed; a second call changes nothing.
+
+    Args:
+        tracer_provider: The provider of the spans, the global one by default.
+    """
+    for instrumentor in _instrumentors():
+        with guard(f"instrument {instrumentor.module}"):
+            instrumentor.instrument(tracer_provider=tracer_provider)
+
+
+def uninstrument() -> None:
+    """Put back what `instrument` patched."""
+    for instrumentor in _instrumentors():
+        with guard(f"uninstrument {instrumentor.module}"):
+            instrumentor.uninstrument()
+
+
+def _instrumentors() -> list[FrameworkInstrumentor]:
+    from spandag.instrumentation.ag2 import AG2Instrumentor
+    from spandag.instrumentation.autogen import AG2ClassicInstrumentor
+    from spandag.instrumentation.smolagents import SmolagentsInstrumentor
+
+    return [SmolagentsInstrumentor(), AG2Instrumentor(), AG2ClassicInstrumentor()]
+
+
+def _set_up_provider(settings: Settings, service_name: str | None, given: TracerProvider | None) -> bool:
+    """Give the provider our exporter; tell whether our store is the sole place that traces go to."""
+    from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    from spandag.export import SpandagSpanExporter
+
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    provider = given or trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        exporters = _exporters_of_environment(settings)
+        sole = all(isinstance(exporter, SpandagSpanExporter) for exporter in exporters)
+        made = SDKTracerProvider(resource=_resource(service_name))
+        for exporter in exporters:
+            made.add_span_processor(BatchSpanProcessor(exporter))
+        trace.set_tracer_provider(made)
+        return sole
+    if not isinstance(provider, SDKTracerProvider):
+        say_once(
+            logging.WARNING,
+            "foreign-provider",
+            "spandag: the tracer provider is a %s, which takes no exporter; nothing is stored",
+            type(provider).__name__,
+        )
+        return False
+    if not SpandagSpanExporter.writes_to(settings.url):
+        provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(url=settings.url)))
+    # Who made the provider may send its spans anywhere.
+    return False
+
+
+def _exporters_of_environment(settings: Settings) -> list[SpanExporter]:
+    """Our exporter, and those that ``OTEL_TRACES_EXPORTER`` names beside it."""
+    from spandag.export import SpandagSpanExporter
+
+    exporters: list[SpanExporter] = [SpandagSpanExporter(url=settings.url)]
+    for name in os.environ.get(ENV_TRACES_EXPORTER, "").split(","):
+        name = name.strip()
+        if name in ("", "none", _EXPORTER):
+            continue
+        if name == "otlp":
+            protocol = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get(
+                "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"
+            )
+            name = _OTLP_BY_PROTOCOL.get(protocol, name)
+        found = next(iter(entry_points(group="opentelemetry_traces_exporter", name=name)), None)
+        if found is None:
+            say_once(
+                logging.WARNING,
+                f"exporter:{name}",
+                "spandag: %s names no exporter that is installed: %s",
+                ENV_TRACES_EXPORTER,
+                name,
+            )
+            continue
+        exporters.append(found.load()())
+    return exporters
+
+
+def _resource(service_name: str | None) -> Any:
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+
+    return Resource.create({SERVICE_NAME: service_name} if service_name else None)
+
+
+def _set_up_content(capture_content: bool | None, sole: bool) -> None:
+    if capture_content is None:
+        if os.environ.get(ENV_CAPTURE_CONTENT) or not sole:
+            return
+        capture_content = True
+        sys.stderr.write(
+            "spandag: recording message content too, as it goes to the local store only"
+            " (init(capture_content=False) turns it off)\n"
+        )
+    content.set_capture_content(capture_content)
