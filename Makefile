@@ -1,0 +1,71 @@
+# Everything runs in virtual environments below .venvs/, which each target sets up as it needs them.
+# The newest ag2[openai] and autogen[openai] need different major versions of openai, so there are two.
+
+PYTHON ?= python3
+AG2 := .venvs/ag2
+AUTOGEN := .venvs/autogen
+DOCS := .venvs/docs
+PIP := 25.3
+
+.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update constraints clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(AG2)/.ready ## Discover Kepler's third law with a team of agents, and show the run
+	@$(AG2)/bin/spandag demo
+
+test: test-ag2 test-autogen ## Run all tests: with smolagents and ag2, then with smolagents and autogen
+
+test-ag2: $(AG2)/.ready
+	$(AG2)/bin/python -m pytest -q $(TESTS)
+
+test-autogen: $(AUTOGEN)/.ready
+	$(AUTOGEN)/bin/python -m pytest -q $(TESTS)
+
+lint: $(AG2)/.ready ## Check style, docstrings and types
+	$(AG2)/bin/ruff check .
+	$(AG2)/bin/ruff format --check .
+	$(AG2)/bin/mypy
+
+format: $(AG2)/.ready ## Mend what can be mended by a machine
+	$(AG2)/bin/ruff check --fix .
+	$(AG2)/bin/ruff format .
+
+docs: $(DOCS)/.ready ## Run every command shown in README and docs and check its output
+	$(DOCS)/bin/python docs/check.py
+
+docs-update: $(DOCS)/.ready ## The same, but write what the commands print into the pages
+	$(DOCS)/bin/python docs/check.py --update
+
+constraints: ## Pin the newest versions of everything, for review
+	rm -rf .venvs
+	$(MAKE) CONSTRAIN= $(AG2)/.ready $(AUTOGEN)/.ready
+	$(AG2)/bin/pip freeze --exclude-editable > constraints/ag2.txt
+	$(AUTOGEN)/bin/pip freeze --exclude-editable > constraints/autogen.txt
+
+clean: ## Remove what the other targets made
+	rm -rf .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+CONSTRAIN = -c constraints/$(notdir $(@D)).txt
+
+$(AG2)/.ready: pyproject.toml $(wildcard constraints/ag2.txt)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q pip==$(PIP)
+	$(@D)/bin/pip install -q $(CONSTRAIN) -e '.[smolagents,ag2]' --group test --group lint
+	@touch $@
+
+$(AUTOGEN)/.ready: pyproject.toml $(wildcard constraints/autogen.txt)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q pip==$(PIP)
+	$(@D)/bin/pip install -q $(CONSTRAIN) -e '.[smolagents,autogen]' --group test
+	@touch $@
+
+# The wheel as users get it; reinstalled whenever the source changes.
+$(DOCS)/.ready: pyproject.toml constraints/ag2.txt $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
+	test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q pip==$(PIP)
+	rm -rf dist && $(@D)/bin/pip wheel -q --no-deps -w dist .
+	$(@D)/bin/pip install -q -c constraints/ag2.txt "$$(ls dist/*.whl)[smolagents,ag2]"
+	$(@D)/bin/pip install -q --force-reinstall --no-deps dist/*.whl
+	@touch $@
