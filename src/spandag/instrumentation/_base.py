@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import wrapt
 from opentelemetry import trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer, TracerProvider
 
-from spandag._version import __version__
 from spandag._guard import guard, logger
+from spandag._version import __version__
 
 _MISSING = object()
 
@@ -34,6 +35,8 @@ class Patches:
     def wrap(self, owner: Any, name: str, wrapper: Wrapper) -> None:
         """Wrap a function or method where it is defined; what a version lacks is passed over.
 
+        Under `suppress_instrumentation` the wrapper is passed by.
+
         Args:
             owner: The class or module that defines it (not one that inherits it).
             name: The attribute's name.
@@ -43,14 +46,27 @@ class Patches:
         if original is _MISSING:
             logger.debug("%s has no %s; not instrumented", owner, name)
             return
+        self.replace(owner, name, wrapt.FunctionWrapper(original, wrapper, enabled=self._enabled))
+
+    def _enabled(self) -> bool:
         # If somebody wraps our wrapper, undoing leaves theirs in place; ours then only passes through.
-        self.replace(owner, name, wrapt.FunctionWrapper(original, wrapper, enabled=lambda: self._active))
+        return self._active and is_instrumentation_enabled()
 
     def replace(self, owner: Any, name: str, value: object) -> None:
         """Replace an attribute of a class or module."""
         original = vars(owner).get(name, _MISSING)
         setattr(owner, name, value)
         self._replaced.append((owner, name, original, value))
+
+    def when_imported(self, module: str, patch: Callable[[ModuleType], None]) -> None:
+        """Patch a module that the framework imports late, once it is imported (now, if it has been)."""
+
+        def on_import(imported: ModuleType) -> None:
+            if self._active:
+                with guard(f"instrument {module}"):
+                    patch(imported)
+
+        wrapt.register_post_import_hook(on_import, module)
 
     def undo(self) -> None:
         """Put every original back that is still covered by us alone."""
