@@ -1,0 +1,142 @@
+"""Derive a run and write what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from spandag.store import schema
+from spandag.store.derive import Charge, Derived, Place, derive
+from spandag.store.facts import EventRecord, RunRows, read_run, read_task
+from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
+from spandag.store.statements import Statements
+from spandag.store.text import to_json
+
+
+def settle_run(connection: Connection, statements: Statements, run_id: str) -> bool:
+    """Bring the derived rows and columns of a run up to date.
+
+    Args:
+        connection: In a transaction that holds the write lock: what is read must stay true.
+        statements: Of its database.
+        run_id: The run.
+
+    Returns:
+        Whether it was out of date.
+    """
+    rows = read_run(connection, run_id)
+    if rows is None or rows.run.facts_version == rows.run.derived_version:
+        return False
+    derived = derive(rows)
+    cursor = connection.connection.cursor()
+    try:
+        for sql, parameters in _changes(statements, rows, derived):
+            if parameters:
+                cursor.executemany(sql, parameters)
+    finally:
+        cursor.close()
+    task = read_task(connection, run_id, derived.run.root_node_id)
+    connection.execute(
+        update(schema.workflow_runs)
+        .where(schema.workflow_runs.c.id == run_id)
+        .values(**derived.run._asdict(), task=task, derived_version=rows.run.facts_version)
+    )
+    for session_id in sorted({rows.run.session_id, derived.run.session_id} - {None}, key=str):
+        _settle_session(connection, statements, str(session_id))
+    return True
+
+
+def _changes(
+    statements: Statements, rows: RunRows, derived: Derived
+) -> Iterable[tuple[str, list[tuple[Any, ...]]]]:
+    """Statements and their parameters, sorted by key, for what differs from what is stored."""
+    run_id = rows.run.id
+    stored_places = {
+        node.id: Place(
+            node.parent_node_id,
+            node.depth,  # type: ignore[arg-type]
+            node.order_index,  # type: ignore[arg-type]
+            node.step_node_id,
+            node.branch_id,
+            node.disposition,  # type: ignore[arg-type]
+        )
+        for node in rows.nodes
+    }
+    yield (
+        statements.place,
+        [
+            (*place, run_id, node_id)
+            for node_id, place in sorted(derived.places.items())
+            if place != stored_places[node_id]
+        ],
+    )
+    stored_edges = {edge for edge in rows.edges if edge.dependency_type in DERIVED_EDGES}
+    yield statements.delete_edge, [edge[:4] for edge in sorted(stored_edges.difference(derived.edges))]
+    yield statements.facts["dag_edges"], [edge for edge in derived.edges if edge not in stored_edges]
+
+    stored_events = {(e.node_id, e.seq): e for e in rows.events if e.origin == DERIVED}
+    events = {(e.node_id, e.seq): e for e in derived.events}
+    yield (
+        statements.delete_event,
+        sorted((run_id, *key) for key, event in stored_events.items() if events.get(key) != event),
+    )
+    yield (
+        statements.facts["execution_events"],
+        [_event_row(run_id, event) for key, event in events.items() if stored_events.get(key) != event],
+    )
+    stored_charges = {cost.node_id: Charge(cost.agent_name, cost.counted) for cost in rows.costs}
+    yield (
+        statements.charge,
+        [
+            (*charge, run_id, node_id)
+            for node_id, charge in sorted(derived.charges.items())
+            if charge != stored_charges[node_id]
+        ],
+    )
+
+
+def _event_row(run_id: str, event: EventRecord) -> EventRow:
+    return EventRow(run_id, *event[:-1], None if event.meta is None else to_json(event.meta))
+
+
+def _settle_session(connection: Connection, statements: Statements, session_id: str) -> None:
+    """A session is what its runs say: the first names it, the last says how long it was active."""
+    runs = schema.workflow_runs
+    its_runs = runs.c.session_id == session_id
+    in_order = (
+        select(runs.c.name, runs.c.task, runs.c.started_at)
+        .where(its_runs)
+        .order_by(runs.c.started_at, runs.c.id)
+    )
+    first = connection.execute(in_order.limit(1)).one_or_none()
+    if first is None:
+        connection.execute(delete(schema.sessions).where(schema.sessions.c.id == session_id))
+        return
+    user_id = connection.execute(
+        select(runs.c.user_id)
+        .where(its_runs, runs.c.user_id.is_not(None))
+        .order_by(runs.c.started_at, runs.c.id)
+        .limit(1)
+    ).scalar()
+    last_active_at, count, ended = connection.execute(
+        select(
+            func.max(func.coalesce(runs.c.ended_at, runs.c.started_at)),
+            func.count(),
+            func.count(runs.c.ended_at),
+        ).where(its_runs)
+    ).one()
+    connection.execute(
+        statements.upsert_session(),
+        {
+            "id": session_id,
+            "name": first.name,
+            "task": first.task,
+            "user_id": user_id,
+            "started_at": first.started_at,
+            "last_active_at": last_active_at,
+            "status": "active" if ended < count else "idle",
+            "meta": None,
+        },
+    )

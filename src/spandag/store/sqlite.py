@@ -1,0 +1,147 @@
+"""SQLite: files, connections, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+
+from spandag.store.errors import StoreError
+
+DRIVER_ERROR = sqlite3.Error
+
+_BUSY_TIMEOUT_S = 10.0
+_MINIMUM = (3, 38)
+
+
+def path_of(url: URL) -> Path:
+    """The file that a URL names.
+
+    Raises:
+        StoreError: It names none.
+    """
+    name = url.database or ""
+    if name in ("", ":memory:") or name.startswith("file:"):
+        raise StoreError(
+            "a store in memory could not be read by anybody else; use sqlite:///path/to/spandag.db"
+        )
+    return Path(name).expanduser().absolute()
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        StoreError: One may not look.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"cannot read the store {path} ({error.strerror})") from error
+
+
+def create_file(path: Path) -> None:
+    """Create the file where it is missing, and its folder, for this user only.
+
+    Raises:
+        StoreError: The folder or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What agents say is nobody else's business, whatever the umask.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(
+            f"cannot write the store {path} ({reason}); "
+            "name another place with --store or OTEL_EXPORTER_SPANDAG_URL"
+        ) from error
+
+
+def engine(path: Path, *, write: bool) -> Engine:
+    """Connections to the file; it must exist.
+
+    A writing engine keeps one connection and takes the write lock when a
+    transaction begins, so that what it reads stays true until it commits. A
+    reading one opens a connection each time, which can be used in any thread.
+    """
+    if sqlite3.sqlite_version_info < _MINIMUM:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old; use a Python with SQLite 3.38 or newer"
+        )
+    uri = f"file:{quote(str(path))}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        # Transactions are begun below; the driver must not begin its own.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL" if write else "PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    begin = "BEGIN IMMEDIATE" if write else "BEGIN"
+    options: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1} if write else {"poolclass": NullPool}
+    result = create_engine("sqlite://", creator=connect, **options)
+    event.listen(result, "begin", _beginner(begin))
+    return result
+
+
+def _beginner(statement: str) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin
+
+
+def use_wal(connection: Connection) -> None:
+    """Let readers and a writer work at the same time; stays with the file. Outside a transaction."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    give_up = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            [mode] = driver.execute("PRAGMA journal_mode").fetchone()
+            if mode != "wal":
+                driver.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait by itself while another process makes the same change.
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+def explain(label: str, error: Exception) -> StoreError:
+    """What an exception of the database means for the user, and what to do."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause)
+    if Path(label).is_dir():
+        return StoreError(f"{label} is a folder; name a file in it, such as sqlite:///{label}/spandag.db")
+    if "locked" in text or "busy" in text:
+        return StoreError(f"the store {label} is locked by another program; try again when it is done")
+    if "readonly" in text or "unable to open" in text:
+        return StoreError(
+            f"cannot open the store {label} for writing ({text}); check the permissions of file and folder"
+        )
+    if "full" in text:
+        return StoreError(f"no space left for the store {label}; free some, or name another with --store")
+    if "not a database" in text:
+        return StoreError(f"{label} is not a SQLite database; name another file with --store")
+    if "malformed" in text or (
+        isinstance(cause, sqlite3.DatabaseError) and type(cause) is sqlite3.DatabaseError
+    ):
+        return StoreError(
+            f"the store {label} is damaged ({text}); move it away to start a new one, "
+            "or try 'sqlite3 FILE .recover'"
+        )
+    return StoreError(f"the store {label} cannot be used ({text})")

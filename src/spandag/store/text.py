@@ -1,0 +1,97 @@
+"""Text and JSON that every database takes, whatever a program put into its spans.
+
+SQLite cuts text at NUL in many functions, PostgreSQL refuses it; neither takes
+lone surrogates. Both are written as ``␛`` and four hexadecimal digits
+(``␛0000``, ``␛d83d``), and ``␛`` itself as ``␛241b``, so that `decode` gives
+back exactly what was recorded. The same holds within JSON.
+
+Numbers that JSON does not know (NaN, Infinity) become strings, bytes become
+base64 as in OTLP JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+_MARK = "␛"
+_STRANGE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
+_ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
+_ESCAPED_NUL = "\\u0000"
+
+_MAX_DEPTH = 20
+# Python refuses to write integers of more digits than this as decimals.
+_MAX_INT_BITS = 4096
+
+_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode_canonical = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
+).encode
+
+
+def storable(text: str) -> str:
+    """The text as the store keeps it."""
+    if text.isascii():
+        return text if "\x00" not in text else _STRANGE.sub(_escape, text)
+    return _STRANGE.sub(_escape, text)
+
+
+def decode(text: str) -> str:
+    """The text as it was recorded, from what the store keeps."""
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if _MARK in text else text
+
+
+def to_json(value: object, *, canonical: bool = False) -> str:
+    """The value as JSON that every database takes.
+
+    Args:
+        value: Anything; what JSON does not know becomes a string.
+        canonical: Sort the keys, so that equal values give equal text.
+    """
+    encode = _encode_canonical if canonical else _encode_json
+    try:
+        text = encode(value)
+    except (TypeError, ValueError, RecursionError):
+        text = encode(_plain(value, 0))
+    else:
+        # The encoder itself writes NUL as an escape, which PostgreSQL's JSON refuses.
+        if _ESCAPED_NUL not in text and (text.isascii() or not _STRANGE.search(text)):
+            return text
+        text = encode(_plain(value, 0))
+    return text
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"{_MARK}{ord(match[0]):04x}"
+
+
+def _plain(value: object, depth: int) -> object:
+    """The value in JSON's own types and in storable text; the slow way, for strange values."""
+    if isinstance(value, str):
+        return storable(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= _MAX_INT_BITS else hex(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(bytes(value)).decode("ascii")
+    if depth < _MAX_DEPTH:
+        if isinstance(value, Mapping):
+            return {storable(str(key)): _plain(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, Sequence | Set):
+            return [_plain(item, depth + 1) for item in value]
+    return storable(_shown(value))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        # A value whose own __str__ fails must not take the span with it.
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,109 @@
+"""The tree of a run: who stands below whom, and in which order.
+
+Works on whatever has arrived: parents may be missing, and spans that name each
+other as parents (a broken producer) must not stop anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from spandag.semconv import NodeType
+from spandag.store.facts import NodeRecord
+from spandag.store.rows import BRANCH_POINT_PREFIX
+
+Item = list[NodeRecord]
+"""What takes one place among siblings: a node, or a step with the branch points of its redos."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The nodes of a run in their places.
+
+    Attributes:
+        nodes: By id.
+        parents: The id of each node's parent; None at the top.
+        items: Below each parent what takes a place, in order.
+    """
+
+    nodes: dict[str, NodeRecord]
+    parents: dict[str, str | None]
+    items: dict[str | None, list[Item]]
+
+    def walk(self) -> Iterator[tuple[NodeRecord, int]]:
+        """Every node after its parent, with its place among its siblings."""
+        stack = [
+            (node, index) for index, item in _reversed_places(self.items.get(None, ())) for node in item[::-1]
+        ]
+        while stack:
+            node, index = stack.pop()
+            yield node, index
+            stack.extend(
+                (child, place)
+                for place, item in _reversed_places(self.items.get(node.id, ()))
+                for child in item[::-1]
+            )
+
+
+def build(nodes: Sequence[NodeRecord]) -> Tree:
+    """Put the nodes of a run in their places."""
+    by_id = {node.id: node for node in nodes}
+    parents = {node.id: _parent(node, by_id) for node in nodes}
+    for node_id in _cycle_breakers(by_id, parents):
+        parents[node_id] = None
+    children: dict[str | None, list[NodeRecord]] = {}
+    for node in nodes:
+        children.setdefault(parents[node.id], []).append(node)
+    return Tree(by_id, parents, {parent: _places(siblings) for parent, siblings in children.items()})
+
+
+def _parent(node: NodeRecord, by_id: dict[str, NodeRecord]) -> str | None:
+    if node.node_type == NodeType.BRANCH_POINT:
+        # Beside attempt 1, wherever the redo itself was started.
+        source = by_id.get(node.step_id or "", node)
+        parent = source.parent_span_id
+    elif (branch_point := BRANCH_POINT_PREFIX + node.id) in by_id:
+        return branch_point
+    else:
+        parent = node.parent_span_id
+    return parent if parent in by_id else None
+
+
+def _cycle_breakers(by_id: dict[str, NodeRecord], parents: dict[str, str | None]) -> list[str]:
+    """In each circle of parents the node that started first, to be taken as a top."""
+    breakers = []
+    seen_in: dict[str, int] = {}
+    for walk, start in enumerate(parents):
+        path = []
+        at: str | None = start
+        while at is not None and at not in seen_in:
+            seen_in[at] = walk
+            path.append(at)
+            at = parents[at]
+        if at is not None and seen_in[at] == walk:
+            circle = path[path.index(at) :]
+            breakers.append(min(circle, key=lambda node_id: (by_id[node_id].started_at, node_id)))
+    return breakers
+
+
+def _places(siblings: list[NodeRecord]) -> list[Item]:
+    """Siblings by start; the branch points of a step take the step's place, by attempt."""
+    branch_points = [node for node in siblings if node.node_type == NodeType.BRANCH_POINT]
+    if not branch_points:
+        return [[node] for node in sorted(siblings, key=_by_start)]
+    items: dict[str | None, Item] = {
+        node.id: [node] for node in siblings if node.node_type != NodeType.BRANCH_POINT
+    }
+    # A step whose attempt 1 is missing is represented by its first redo.
+    for node in sorted(branch_points, key=lambda node: (node.attempt or 0, *_by_start(node))):
+        items.setdefault(node.step_id, []).append(node)
+    return sorted(items.values(), key=lambda item: _by_start(item[0]))
+
+
+def _by_start(node: NodeRecord) -> tuple[int, str]:
+    return node.started_at, node.id
+
+
+def _reversed_places(items: Sequence[Item]) -> Iterator[tuple[int, Item]]:
+    return ((index, items[index]) for index in range(len(items) - 1, -1, -1))

@@ -1,0 +1,145 @@
+"""Whatever way the spans of a run arrive, the tables are the same once the store has settled."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spandag.export.project import project
+from spandag.store import Writer
+
+Tables = dict[str, list[dict[str, Any]]]
+GOLDEN = Path(__file__).parent / "golden" / "two_redos.json"
+
+
+def stored(path: Path, batches: list[list[ReadableSpan]]) -> None:
+    """Write batches, each by one of two writers in turn, and settle."""
+    writers = [Writer(f"sqlite:///{path}"), Writer(f"sqlite:///{path}")]
+    for number, batch in enumerate(batches):
+        writers[number % 2].write(project(batch))
+    writers[0].settle()
+    for writer in writers:
+        writer.close()
+
+
+@pytest.fixture
+def whole(tmp_path: Path, redone_run: list[ReadableSpan], read_tables: Callable[[Path], Tables]) -> Tables:
+    """The tables after the run came as one batch."""
+    stored(tmp_path / "whole.db", [redone_run])
+    return read_tables(tmp_path / "whole.db")
+
+
+def test_rows_of_a_run_with_two_redos_are_as_written_down(whole: Tables) -> None:
+    readable = json.loads(json.dumps(whole, default=bytes.hex))
+    assert readable == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_permutation_split_and_repetition_gives_identical_tables(
+    seed: int,
+    whole: Tables,
+    tmp_path: Path,
+    redone_run: list[ReadableSpan],
+    as_started: Callable[[ReadableSpan], ReadableSpan],
+    read_tables: Callable[[Path], Tables],
+) -> None:
+    choose = random.Random(seed)
+    # Some spans twice, and some also as they were when they started, before or after their end.
+    spans = redone_run + choose.sample(redone_run, 6) + [as_started(s) for s in choose.sample(redone_run, 8)]
+    choose.shuffle(spans)
+    cuts = sorted(choose.sample(range(1, len(spans)), choose.randint(0, len(spans) - 2)))
+    batches = [spans[a:b] for a, b in zip([0, *cuts], [*cuts, len(spans)], strict=True)]
+    stored(tmp_path / "split.db", batches)
+    assert read_tables(tmp_path / "split.db") == whole
+
+
+def test_writers_in_threads_give_identical_tables(
+    whole: Tables,
+    tmp_path: Path,
+    redone_run: list[ReadableSpan],
+    read_tables: Callable[[Path], Tables],
+) -> None:
+    url = f"sqlite:///{tmp_path / 'threads.db'}"
+    shared = Writer(url)
+    failures: list[BaseException] = []
+
+    def write(writer: Writer, spans: list[ReadableSpan]) -> None:
+        try:
+            for span in spans:
+                writer.write(project([span]))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=write, args=(shared, redone_run[0::3])),
+        threading.Thread(target=write, args=(shared, redone_run[1::3])),
+        threading.Thread(target=write, args=(Writer(url), redone_run[2::3])),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    shared.settle()
+    assert failures == []
+    assert read_tables(tmp_path / "threads.db") == whole
+
+
+def test_the_same_again_changes_not_even_a_counter(
+    writer: Writer, store_path: Path, redone_run: list[ReadableSpan]
+) -> None:
+    def counters() -> list[tuple[int, int]]:
+        with closing(sqlite3.connect(store_path)) as connection:
+            return connection.execute("SELECT facts_version, derived_version FROM workflow_runs").fetchall()
+
+    writer.write(project(redone_run))
+    before = counters()
+    writer.write(project(redone_run))
+    assert counters() == before == [(1, 1)]
+
+
+def test_a_start_never_touches_what_has_ended(
+    writer: Writer,
+    store_path: Path,
+    redone_run: list[ReadableSpan],
+    as_started: Callable[[ReadableSpan], ReadableSpan],
+    read_tables: Callable[[Path], Tables],
+) -> None:
+    writer.write(project(redone_run))
+    before = read_tables(store_path)
+    writer.write(project([as_started(span) for span in redone_run]))
+    assert read_tables(store_path) == before
+
+
+def test_a_redo_that_has_only_started_is_an_active_branch(
+    writer: Writer,
+    store_path: Path,
+    redone_run: list[ReadableSpan],
+    as_started: Callable[[ReadableSpan], ReadableSpan],
+    read_tables: Callable[[Path], Tables],
+) -> None:
+    redo = next(span for span in redone_run if span.context.span_id == 0xD)
+    writer.write(project([as_started(redo)]))
+    tables = read_tables(store_path)
+    [branch] = tables["branches"]
+    assert (branch["status"], branch["branch_name"], branch["hypothesis"], branch["ended_at"]) == (
+        "active",
+        "redo_1",
+        "in log space",
+        None,
+    )
+    assert [(e["from_node_id"], e["to_node_id"], e["condition"]) for e in tables["dag_edges"]] == [
+        ("0000000000000007", "bp:000000000000000d", "branch_redo_1")
+    ]
+    assert {node["id"]: node["status"] for node in tables["dag_nodes"]} == {
+        "000000000000000d": "running",
+        "bp:000000000000000d": "running",
+    }

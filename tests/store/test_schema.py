@@ -1,0 +1,181 @@
+"""The schema: one source, its migrations, and the rows that fit it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, create_mock_engine, inspect
+
+from spandag.store import rows, schema
+from spandag.store.facts import BranchRecord, CostRecord, EventRecord, NodeRecord, RunRecord
+from spandag.store.upgrade import alembic_config
+
+TABLES = {
+    "sessions",
+    "workflow_runs",
+    "dag_nodes",
+    "dag_edges",
+    "execution_events",
+    "cost_records",
+    "branches",
+    "messages",
+    "node_messages",
+    "span_links",
+    "writers",
+    "settings",
+}
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Connection:
+    return create_engine(f"sqlite:///{tmp_path / 'empty.db'}").connect()
+
+
+def test_tables_and_keys_are_those_of_the_design() -> None:
+    assert set(schema.metadata.tables) == TABLES
+    keys = {name: tuple(schema.key_columns(table)) for name, table in schema.metadata.tables.items()}
+    assert keys == {
+        "sessions": ("id",),
+        "workflow_runs": ("id",),
+        "dag_nodes": ("run_id", "id"),
+        "dag_edges": ("run_id", "from_node_id", "to_node_id", "dependency_type"),
+        "execution_events": ("run_id", "node_id", "seq"),
+        "cost_records": ("run_id", "node_id"),
+        "branches": ("run_id", "branch_node_id"),
+        "messages": ("run_id", "hash"),
+        "node_messages": ("run_id", "node_id", "direction"),
+        "span_links": ("run_id", "node_id", "seq"),
+        "writers": ("id",),
+        "settings": ("key",),
+    }
+
+
+def test_every_table_and_column_says_what_it_means() -> None:
+    silent = [
+        f"{table.name}.{column.name}"
+        for table in schema.metadata.tables.values()
+        for column in table.columns
+        if not column.comment or not table.comment
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        (schema.dag_nodes, rows.NodeRow),
+        (schema.dag_edges, rows.EdgeRow),
+        (schema.execution_events, rows.EventRow),
+        (schema.cost_records, rows.CostRow),
+        (schema.branches, rows.BranchRow),
+        (schema.messages, rows.MessageRow),
+        (schema.node_messages, rows.NodeMessagesRow),
+        (schema.span_links, rows.LinkRow),
+    ],
+)
+def test_rows_are_the_fact_columns_in_order(table: object, row: type[rows.NodeRow]) -> None:
+    assert list(row._fields) == schema.fact_columns(table)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("table", "record", "left_out"),
+    [
+        (schema.workflow_runs, RunRecord, set()),
+        (
+            schema.dag_nodes,
+            NodeRecord,
+            {"run_id", "attributes", "meta", "input_preview", "output_preview", "span_name", "writer_id"},
+        ),
+        (schema.execution_events, EventRecord, {"run_id"}),
+        (schema.cost_records, CostRecord, {"run_id"}),
+        (schema.branches, BranchRecord, {"run_id"}),
+    ],
+)
+def test_records_are_the_columns_but_for_what_is_named(
+    table: object, record: type[RunRecord], left_out: set[str]
+) -> None:
+    assert set(record._fields) == set(table.columns.keys()) - left_out  # type: ignore[attr-defined]
+
+
+def test_the_migrated_schema_is_the_schema(connection: Connection) -> None:
+    with connection.begin():
+        command.upgrade(alembic_config(connection), "head")
+    context = MigrationContext.configure(
+        connection, opts={"version_table": schema.VERSION_TABLE, "compare_server_default": True}
+    )
+    assert compare_metadata(context, schema.metadata) == []
+    fresh = create_engine("sqlite://")
+    schema.metadata.create_all(fresh)
+    for table in TABLES:
+        migrated, created = inspect(connection), inspect(fresh)
+        assert [
+            (c["name"], str(c["type"]), c["nullable"], c["default"]) for c in migrated.get_columns(table)
+        ] == [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in created.get_columns(table)]
+        assert migrated.get_pk_constraint(table) == created.get_pk_constraint(table)
+        assert migrated.get_indexes(table) == created.get_indexes(table)
+
+
+def test_the_migration_creates_the_same_on_postgresql_comments_included(connection: Connection) -> None:
+    """By its SQL; SQLite keeps no comments, so they show only here."""
+    migrated = io.StringIO()
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": migrated}
+    )
+    [revision] = ScriptDirectory.from_config(alembic_config(connection)).walk_revisions()
+    with Operations.context(context):
+        revision.module.upgrade()
+    created: list[str] = []
+    engine = create_mock_engine(
+        "postgresql://", lambda ddl, *_, **__: created.append(str(ddl.compile(dialect=engine.dialect)))
+    )
+    schema.metadata.create_all(engine, checkfirst=False)
+
+    def statements(sql: str) -> list[str]:
+        return sorted(" ".join(statement.split()) for statement in sql.split(";") if statement.strip())
+
+    assert statements(migrated.getvalue()) == statements(";".join(created))
+
+
+def test_downgrade_empties(connection: Connection) -> None:
+    with connection.begin():
+        command.upgrade(alembic_config(connection), "head")
+        command.downgrade(alembic_config(connection), "base")
+    assert set(inspect(connection).get_table_names()) == {schema.VERSION_TABLE}
+
+
+def test_the_revision_that_is_checked_by_plain_sql_is_the_newest(connection: Connection) -> None:
+    assert ScriptDirectory.from_config(alembic_config(connection)).get_current_head() == schema.REVISION
+
+
+def test_an_up_to_date_store_is_opened_without_alembic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    code = (
+        "import sys; from spandag.store import Writer, open_store; "
+        f"w = Writer({url!r}); w.settle(); w.close(); open_store({url!r}).close(); "
+        "print('alembic' in sys.modules)"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["True", "False"]
+
+
+def test_the_projection_and_the_exporter_load_no_sqlalchemy() -> None:
+    code = (
+        "import sys, spandag.export.project; from spandag.export import SpandagSpanExporter; "
+        "SpandagSpanExporter(); print('sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
