@@ -59,4 +59,6 @@ def default_url() -> str:
     # Imported here: the workflow API must not pay for what only a store needs.
     from platformdirs import user_data_dir
 
-    return f"sqlite:///{Path(user_data_dir('spandag', appauthor=False)) / 'spandag.db'}"
+    path = str(Path(user_data_dir("spandag", appauthor=False)) / "spandag.db")
+    # In a URL a per cent sign starts an escape.
+    return f"sqlite:///{path.replace('%', '%25')}"

@@ -74,6 +74,7 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
+SERVICE_NAME: Final = "service.name"
 SESSION_ID: Final = "session.id"
 USER_ID: Final = "user.id"
 PROCESS_EXECUTABLE_NAME: Final = "process.executable.name"
@@ -93,6 +94,10 @@ class Operation:
     RUN_STEP: Final = "run_step"  # proposed, semantic-conventions-genai#188
     SELECT_SPEAKER: Final = "select_speaker"  # custom value, as the convention allows
     HUMAN_INPUT: Final = "human_input"  # custom value, as the convention allows
+    # Only read: other instrumentations write them.
+    TEXT_COMPLETION: Final = "text_completion"
+    GENERATE_CONTENT: Final = "generate_content"
+    CREATE_AGENT: Final = "create_agent"
 
 
 # --- spandag: nodes ----------------------------------------------------------
@@ -126,6 +131,8 @@ SPANDAG_INPUT: Final = "spandag.input"
 SPANDAG_OUTPUT: Final = "spandag.output"
 SPANDAG_ITERATION_NUMBER: Final = "spandag.iteration.number"
 SPANDAG_PRICE_SOURCE: Final = "spandag.price.source"
+# True where the framework answered from a cache of its own: no call, no tokens, no cost.
+SPANDAG_RESPONSE_CACHED: Final = "spandag.response.cached"
 
 # --- spandag: steps, attempts, redos -----------------------------------------
 
@@ -173,6 +180,8 @@ HANDOFF_FROM: Final = "spandag.handoff.from"
 HANDOFF_TO: Final = "spandag.handoff.to"
 HANDOFF_REASON: Final = "spandag.handoff.reason"
 EVENT_REJECTED: Final = "rejected"
+# One of the calls inside a logical model call that did not give its answer.
+EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
 EVENT_MODEL_SELECTED: Final = "model_selected"
 EVENT_MODEL_SWITCHED: Final = "model_switched"
 

@@ -1,0 +1,152 @@
+"""What a span says of messages, arguments and results, for the tables of messages and for previews."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from spandag import semconv
+from spandag.export.values import shown, text
+from spandag.scrub import scrub_text
+from spandag.store.text import storable, to_json
+
+MESSAGE = "message"
+TEXT = "text"
+
+_HASH_SIZE = 16
+_LISTS_OF_MESSAGES = frozenset(
+    {
+        semconv.GEN_AI_INPUT_MESSAGES,
+        semconv.GEN_AI_OUTPUT_MESSAGES,
+        semconv.GEN_AI_SYSTEM_INSTRUCTIONS,
+    }
+)
+
+
+class Entry(NamedTuple):
+    """One message as it is stored.
+
+    Attributes:
+        hash: Of format and content.
+        role: Of a message that has one.
+        format: `MESSAGE` (JSON of the GenAI conventions, keys sorted) or `TEXT` (as recorded).
+        content: The whole.
+    """
+
+    hash: bytes
+    role: str | None
+    format: str
+    content: str
+
+
+class Content(NamedTuple):
+    """What a span says.
+
+    Attributes:
+        entries: By direction (``system``, ``input``, ``output``, ``tools``), in order.
+        input_preview: The last message that went in.
+        output_preview: The last message that came out.
+    """
+
+    entries: dict[str, list[Entry]]
+    input_preview: str | None
+    output_preview: str | None
+
+
+def content_of(values: Mapping[str, Any], *, scrub: bool) -> Content:
+    """Read the attributes that carry content.
+
+    Broken JSON, for example cut by an attribute limit, is kept as one text.
+
+    Args:
+        values: By name, as recorded; all of `semconv.CONTENT_ATTRIBUTES`.
+        scrub: Whether secrets may be in them.
+    """
+    entries: dict[str, list[Entry]] = {}
+    previews: dict[str, str | None] = {}
+    for name, direction in semconv.CONTENT_ATTRIBUTES.items():
+        value = values.get(name)
+        if value is None:
+            continue
+        raw = shown(value)
+        if scrub:
+            raw = scrub_text(raw)
+        messages = _parsed_list(raw) if name in _LISTS_OF_MESSAGES else None
+        target = entries.setdefault(direction, [])
+        if messages is None:
+            target.append(_entry(TEXT, None, storable(raw)))
+            previews[direction] = text(_unquoted(raw))
+        else:
+            target.extend(map(_message_entry, messages))
+            if messages:
+                previews[direction] = text(_shown(messages[-1]))
+    return Content(entries, previews.get("input"), previews.get("output"))
+
+
+def _parsed_list(raw: str) -> list[Any] | None:
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, list) else None
+
+
+def _message_entry(message: Any) -> Entry:
+    if isinstance(message, str):
+        return _entry(TEXT, None, storable(message))
+    role = message.get("role") if isinstance(message, dict) else None
+    return _entry(
+        MESSAGE, storable(role) if isinstance(role, str) else None, to_json(message, canonical=True)
+    )
+
+
+def _entry(kind: str, role: str | None, content: str) -> Entry:
+    # The format is part of the hash: a text may look like a message.
+    digest = blake2b(content.encode(), digest_size=_HASH_SIZE, person=kind.encode()).digest()
+    return Entry(digest, role, kind, content)
+
+
+def _unquoted(raw: str) -> str:
+    """A single string as a person reads it."""
+    if raw[:1] == '"':
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            return raw
+        return value if isinstance(value, str) else raw
+    return raw
+
+
+def _shown(message: Any) -> str:
+    """A message as text: what is said, else what is called or answered, else the model's reasoning."""
+    if isinstance(message, str):
+        return message
+    if not isinstance(message, dict):
+        return to_json(message)
+    parts = message.get("parts")
+    if not isinstance(parts, list):
+        # A part by itself (system instructions), or a message as providers write it.
+        parts = [message]
+    shown = [_part(part) for part in parts if not _is_reasoning(part)]
+    return "\n".join(shown or [_part(part) for part in parts])
+
+
+def _is_reasoning(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "reasoning"
+
+
+def _part(part: Any) -> str:
+    if not isinstance(part, dict):
+        return shown(part)
+    kind = part.get("type")
+    if kind == "tool_call":
+        arguments = part.get("arguments")
+        return f"{part.get('name')}({'' if arguments is None else shown(arguments)})"
+    if kind == "tool_call_response":
+        return shown(part.get("response", part.get("result")))
+    content = part.get("content")
+    if content:
+        return shown(content)
+    return f"[{part.get('modality') or kind or 'empty'}]"

@@ -1,0 +1,302 @@
+"""Spans to rows: pure, and the same rows whoever brings the spans."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, StatusCode
+
+from spandag import pricing, semconv
+from spandag._guard import logger, say_once, strict
+from spandag.export.classify import name_of, node_type_of
+from spandag.export.content import Content, content_of
+from spandag.export.redo import add_redo, redo_of
+from spandag.export.values import MAX_TEXT, amount, attributes_json, count, integer, shown, text, time_ns
+from spandag.scrub import scrub_text
+from spandag.semconv import NodeType, Outcome
+from spandag.store.rows import (
+    RECORDED,
+    Batch,
+    CostRow,
+    EventRow,
+    LinkRow,
+    MessageRow,
+    NodeMessagesRow,
+    NodeRow,
+)
+from spandag.store.text import to_json
+
+PRICE_SOURCE_SPAN = "span"
+
+_CONTENT = frozenset(semconv.CONTENT_ATTRIBUTES)
+_NO_CONTENT = Content({}, None, None)
+_OWN_SCOPE = "spandag"
+# Exceptions that mean that the work was called off; error.type may carry a module before the name.
+_CANCELLATIONS = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
+
+
+def project(spans: Iterable[ReadableSpan]) -> Batch:
+    """The rows of spans, ended or still open.
+
+    Never fails: what cannot be read of a span is left out and said once.
+
+    Args:
+        spans: In any order.
+    """
+    projection = _Projection()
+    for span in spans:
+        try:
+            projection.add(span)
+        except Exception as error:
+            if strict():
+                raise
+            say_once(
+                logging.WARNING,
+                f"project:{type(error).__name__}",
+                "spandag could not read all of a span (%s: %s); the rest is stored",
+                type(error).__name__,
+                error,
+            )
+            logger.debug("could not read all of a span", exc_info=True)
+    return projection.batch
+
+
+class _Projection:
+    """The projection of one batch; what is the same for many spans is worked out once."""
+
+    def __init__(self) -> None:
+        self.batch = Batch()
+        self._meta: dict[tuple[object, ...], str] = {}
+
+    def add(self, span: ReadableSpan) -> None:
+        context = span.get_span_context()
+        if context is None:
+            return
+        run_id, node_id = _ids(context)
+        attributes = _copied(span.attributes)
+        scope = span.instrumentation_scope
+        scope_name = scope.name if scope is not None else None
+        # What spandag records was scrubbed before the span had it.
+        scrub = scope_name is None or not scope_name.startswith(_OWN_SCOPE)
+
+        content = _NO_CONTENT
+        if not _CONTENT.isdisjoint(attributes):
+            values = {key: attributes.pop(key) for key in _CONTENT & attributes.keys()}
+            content = content_of(values, scrub=scrub)
+
+        node_type = node_type_of(attributes)
+        ended_at = time_ns(span.end_time)
+        started_at = time_ns(span.start_time)
+        parent = span.parent
+        status, error_type, error_message = _outcome(span, attributes, ended_at)
+        redo = redo_of(span, attributes) if node_type == NodeType.STEP else None
+        get = attributes.get
+        agent = text(get(semconv.GEN_AI_AGENT_NAME))
+        model = text(get(semconv.GEN_AI_REQUEST_MODEL) or get(semconv.GEN_AI_RESPONSE_MODEL))
+        provider = text(get(semconv.GEN_AI_PROVIDER_NAME) or get(semconv.GEN_AI_SYSTEM))
+        number = integer(get(semconv.SPANDAG_STEP_NUMBER))
+        node = NodeRow(
+            run_id,
+            node_id,
+            node_id,
+            format(parent.span_id, "016x") if parent is not None and parent.span_id else None,
+            node_type,
+            text(name_of(node_type, attributes, span.name)) or node_type,
+            text(span.name),
+            agent,
+            status,
+            text(get(semconv.SPANDAG_STEP_ID)) if redo is None else redo.step_id,
+            integer(get(semconv.SPANDAG_ITERATION_NUMBER)) if number is None else number,
+            integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt,
+            text(get(semconv.SPANDAG_ATTEMPT_OUTCOME)),
+            started_at if started_at is not None else ended_at or 0,
+            ended_at,
+            model,
+            provider,
+            text(get(semconv.SESSION_ID) or get(semconv.GEN_AI_CONVERSATION_ID)),
+            text(get(semconv.USER_ID)),
+            error_type,
+            error_message,
+            text(get(semconv.SPANDAG_RUN_TASK)) or content.input_preview,
+            content.output_preview,
+            attributes_json(attributes, scrub=scrub),
+            self._meta_of(span, context, scope),
+            text(scope_name),
+            None,
+        )
+        batch = self.batch
+        batch.run_ids.add(run_id)
+        batch.dag_nodes.append(node)
+        if redo is not None:
+            add_redo(batch, node, redo, attributes)
+        links = span.links
+        if links:
+            _add_links(batch, node, links, scrub=scrub)
+        if ended_at is None:
+            return
+        # The rest belongs to the end alone, so that no row is written in two versions.
+        events = span.events
+        if events:
+            _add_events(batch, node, events)
+        if node_type == NodeType.LLM:
+            _add_cost(batch, node, attributes)
+        if content.entries:
+            _add_messages(batch, node, content)
+        if parent is None or parent.is_remote or node_type == NodeType.RUN:
+            batch.ended_runs.add(run_id)
+
+    def _meta_of(self, span: ReadableSpan, context: SpanContext, scope: Any) -> str:
+        parent = span.parent
+        remote = parent is not None and parent.is_remote
+        resource = span.resource
+        trace_state = context.trace_state.to_header() if context.trace_state else None
+        # By identity: the batch keeps them alive, and comparing their values takes longer than the rest.
+        key = (id(resource), id(scope), span.kind, context.trace_flags, remote, trace_state)
+        meta = self._meta.get(key)
+        if meta is None:
+            kind = getattr(span.kind, "name", None)
+            values = {
+                "kind": kind.lower() if kind is not None else None,
+                "flags": int(context.trace_flags),
+                "remote_parent": remote or None,
+                "trace_state": trace_state,
+                "service": resource.attributes.get(semconv.SERVICE_NAME),
+                "scope_version": getattr(scope, "version", None) or None,
+            }
+            meta = to_json({name: value for name, value in values.items() if value is not None})
+            self._meta[key] = meta
+        return meta
+
+
+def _ids(context: SpanContext) -> tuple[str, str]:
+    return format(context.trace_id, "032x"), format(context.span_id, "016x")
+
+
+def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One copy that is ours to take apart."""
+    if not attributes:
+        return {}
+    copied = attributes.copy() if hasattr(attributes, "copy") else dict(attributes)
+    return copied if type(copied) is dict else dict(copied)
+
+
+def _outcome(
+    span: ReadableSpan, attributes: Mapping[str, Any], ended_at: int | None
+) -> tuple[str, str | None, str | None]:
+    """Status, error type and error message of a node."""
+    error_type = text(attributes.get(semconv.ERROR_TYPE))
+    cancelled = attributes.get(semconv.SPANDAG_ATTEMPT_OUTCOME) == Outcome.CANCELLED
+    if span.status.status_code is not StatusCode.ERROR:
+        if ended_at is None:
+            return "running", error_type, None
+        return "cancelled" if cancelled else "completed", error_type, None
+    message = span.status.description
+    for event in reversed(span.events):
+        if event.name == semconv.EXCEPTION_EVENT:
+            said = event.attributes or {}
+            error_type = error_type or text(said.get(semconv.EXCEPTION_TYPE))
+            message = shown(said.get(semconv.EXCEPTION_MESSAGE) or message or "")
+            break
+    if error_type is not None and error_type.rpartition(".")[2] in _CANCELLATIONS:
+        cancelled = True
+    status = "running" if ended_at is None else "cancelled" if cancelled else "failed"
+    return status, error_type, text(scrub_text(message[:MAX_TEXT])) if message else None
+
+
+def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool) -> None:
+    for seq, link in enumerate(links):
+        run_id, span_id = _ids(link.context)
+        attributes = _copied(link.attributes)
+        batch.span_links.append(
+            LinkRow(
+                node.run_id,
+                node.id,
+                seq,
+                run_id,
+                span_id,
+                text(attributes.get(semconv.SPANDAG_LINK_TYPE)),
+                attributes_json(attributes, scrub=scrub),
+            )
+        )
+
+
+def _add_events(batch: Batch, node: NodeRow, events: Sequence[Any]) -> None:
+    for seq, event in enumerate(events):
+        attributes = _copied(event.attributes)
+        kind, subtype, agent = event.name, None, attributes.get(semconv.GEN_AI_AGENT_NAME)
+        if kind == semconv.EXCEPTION_EVENT:
+            kind, subtype = "error", attributes.get(semconv.EXCEPTION_TYPE)
+        elif kind == semconv.EVENT_HANDOFF:
+            subtype, agent = "transfer", attributes.get(semconv.HANDOFF_FROM)
+        batch.execution_events.append(
+            EventRow(
+                node.run_id,
+                node.id,
+                seq,
+                text(kind) or "event",
+                text(subtype),
+                text(agent) or node.agent,
+                time_ns(event.timestamp),
+                RECORDED,
+                # Also ours: the SDK writes the exception's message and traceback as they are.
+                attributes_json(attributes, scrub=True),
+            )
+        )
+
+
+def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> None:
+    get = attributes.get
+    cache_write = count(get(semconv.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS))
+    if cache_write is None:
+        cache_write = count(get(semconv.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS))
+    usage = pricing.Usage(
+        count(get(semconv.GEN_AI_USAGE_INPUT_TOKENS)),
+        count(get(semconv.GEN_AI_USAGE_OUTPUT_TOKENS)),
+        count(get(semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS)),
+        cache_write,
+        count(get(semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS)),
+    )
+    cost = amount(get(semconv.GEN_AI_USAGE_COST))
+    if cost is None:
+        cost = amount(get(semconv.OPERATION_COST))
+    if cost is None and usage.input_tokens is None and usage.output_tokens is None:
+        return
+    source = None
+    if cost is not None:
+        source = text(get(semconv.SPANDAG_PRICE_SOURCE)) or PRICE_SOURCE_SPAN
+    else:
+        # The model that answered is the one that is billed; routers answer with names of their own.
+        answered = text(get(semconv.GEN_AI_RESPONSE_MODEL))
+        price = pricing.price(answered, node.provider, usage) or pricing.price(
+            node.model, node.provider, usage
+        )
+        if price is not None:
+            cost, source = price.cost, price.source
+    batch.cost_records.append(
+        CostRow(
+            node.run_id,
+            node.id,
+            node.model,
+            node.provider,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_read_tokens,
+            usage.cache_write_tokens,
+            usage.reasoning_tokens,
+            cost,
+            source,
+            node.ended_at or node.started_at,
+        )
+    )
+
+
+def _add_messages(batch: Batch, node: NodeRow, content: Content) -> None:
+    run_id = node.run_id
+    for direction, entries in content.entries.items():
+        for entry in entries:
+            batch.messages[run_id, entry.hash] = MessageRow(run_id, *entry)
+        hashes = b"".join(entry.hash for entry in entries)
+        batch.node_messages.append(NodeMessagesRow(run_id, node.id, direction, hashes, None, None))

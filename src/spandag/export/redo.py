@@ -1,0 +1,135 @@
+"""What a redo's own span says of the branch that it is.
+
+Branch point, edge and ``branches`` row follow from the redo alone, so that
+they exist even where the span of the first attempt never arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spandag import semconv
+from spandag.export.values import MAX_VALUE, integer, text
+from spandag.semconv import LinkType, NodeType, Outcome
+from spandag.store.rows import BRANCH_POINT_PREFIX, Batch, BranchRow, EdgeRow, NodeRow
+from spandag.store.text import to_json
+
+_BRANCH_STATUS = {
+    Outcome.ACCEPTED: "accepted",
+    Outcome.REJECTED: "rejected",
+    Outcome.FAILED: "failed",
+    Outcome.CANCELLED: "abandoned",
+}
+# Where a redo ended without saying its outcome.
+_STATUS_OF_NODE = {"completed": "accepted", "failed": "failed", "cancelled": "abandoned"}
+
+
+class Redo(NamedTuple):
+    """Which attempt of which step a span is.
+
+    Attributes:
+        step_id: Span id of attempt 1, where it is known.
+        attempt: From 2.
+    """
+
+    step_id: str | None
+    attempt: int
+
+
+def redo_of(span: ReadableSpan, attributes: Mapping[str, Any]) -> Redo | None:
+    """Whether a step's span is a redo: by its attempt, or by its link to the attempt before."""
+    attempt = integer(attributes.get(semconv.SPANDAG_STEP_ATTEMPT))
+    linked = next(
+        (
+            format(link.context.span_id, "016x")
+            for link in span.links
+            if (link.attributes or {}).get(semconv.SPANDAG_LINK_TYPE) == LinkType.REDO_OF
+        ),
+        None,
+    )
+    if linked is None and (attempt is None or attempt < 2):
+        return None
+    step_id = text(attributes.get(semconv.SPANDAG_STEP_ID)) or linked
+    return Redo(step_id, max(attempt or 2, 2))
+
+
+def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, Any]) -> None:
+    """Add the branch point, the edge that leads to it and the branch of a redo.
+
+    Args:
+        batch: Where to.
+        node: The redo's own row.
+        redo: Which redo it is.
+        attributes: The redo's attributes.
+    """
+    number = redo.attempt - 1
+    branch_name = f"redo_{number}"
+    branch_point = BRANCH_POINT_PREFIX + node.id
+    hypothesis = text(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE)
+    meta = {"branch_name": branch_name, "hypothesis": hypothesis, "source_node_id": redo.step_id}
+    batch.dag_nodes.append(
+        NodeRow(
+            run_id=node.run_id,
+            id=branch_point,
+            span_id=node.span_id,
+            parent_span_id=node.parent_span_id,
+            node_type=NodeType.BRANCH_POINT,
+            name=branch_name,
+            span_name=None,
+            agent=None,
+            status=node.status,
+            step_id=redo.step_id,
+            step_number=node.step_number,
+            attempt=redo.attempt,
+            outcome=node.outcome,
+            started_at=node.started_at,
+            ended_at=node.ended_at,
+            model=None,
+            provider=None,
+            session_id=None,
+            user_id=None,
+            error_type=None,
+            error_message=None,
+            input_preview=None,
+            output_preview=None,
+            attributes=None,
+            meta=to_json(meta),
+            scope=node.scope,
+            writer_id=None,
+        )
+    )
+    if redo.step_id is not None:
+        batch.dag_edges.append(
+            EdgeRow(node.run_id, redo.step_id, branch_point, "conditional", f"branch_redo_{number}")
+        )
+    batch.branches.append(
+        BranchRow(
+            run_id=node.run_id,
+            branch_node_id=branch_point,
+            kind="redo",
+            source_node_id=redo.step_id,
+            child_run_id=None,
+            number=number,
+            branch_name=branch_name,
+            hypothesis=hypothesis,
+            requested_by=text(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
+            status=_status(node, attributes),
+            group_id=None,
+            score=None,
+            won=None,
+            started_at=node.started_at,
+            ended_at=node.ended_at,
+        )
+    )
+
+
+def _status(node: NodeRow, attributes: Mapping[str, Any]) -> str:
+    if node.ended_at is None:
+        return "active"
+    status = _BRANCH_STATUS.get(node.outcome or "") or _STATUS_OF_NODE.get(node.status, "abandoned")
+    if status == "rejected" and attributes.get(semconv.SPANDAG_REDO_EXHAUSTED):
+        return "exhausted"
+    return status

@@ -1,0 +1,102 @@
+"""Values of attributes as columns take them, whatever a program recorded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from spandag.scrub import scrub_attribute
+from spandag.store.text import storable, to_json
+
+MAX_TEXT = 4_096
+"""Characters of a text column, such as a name, an error message or a preview."""
+
+MAX_VALUE = 16_384
+"""Characters of one value among a node's, event's or link's attributes; the rest is cut and said to be."""
+
+CUT_MARK = "… [cut]"
+"""Ends a value that was longer."""
+
+_MAX_INT = 2**63 - 1
+
+
+def text(value: object, limit: int = MAX_TEXT) -> str | None:
+    """A text column's value; None where there is nothing to say."""
+    if value is None or value == "":
+        return None
+    result = value if isinstance(value, str) else to_json(value)
+    if len(result) > limit:
+        result = result[: limit - 1] + "…"
+    return storable(result)
+
+
+def shown(value: object) -> str:
+    """A value as text."""
+    return value if isinstance(value, str) else to_json(value)
+
+
+def integer(value: object) -> int | None:
+    """A whole number that fits into 64 bits; None for anything else."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INT <= value <= _MAX_INT:
+        return value
+    return None
+
+
+def count(value: object) -> int | None:
+    """A number of tokens; None where it is not one."""
+    number = integer(value)
+    return number if number is not None and number >= 0 else None
+
+
+def amount(value: object) -> float | None:
+    """An amount of money; None where it is not one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def time_ns(value: object) -> int | None:
+    """A time in Unix nanoseconds that fits into 64 bits."""
+    return min(max(value, 0), _MAX_INT) if isinstance(value, int) else None
+
+
+def attributes_json(attributes: Mapping[str, Any], *, scrub: bool) -> str:
+    """Attributes as a JSON object; values longer than `MAX_VALUE` are cut.
+
+    Args:
+        attributes: As recorded.
+        scrub: Whether secrets may be in them; our own spans were scrubbed when they were recorded.
+    """
+    if scrub:
+        attributes = {key: _scrubbed(key, value) for key, value in attributes.items()}
+    result = to_json(attributes)
+    if len(result) <= MAX_VALUE:
+        return result
+    return to_json({_cut(key): _bounded(value) for key, value in attributes.items()})
+
+
+def _scrubbed(key: str, value: object) -> object:
+    if isinstance(value, str):
+        # The rest will be cut off anyway; a secret that is cut in two here is beyond what is kept.
+        value = value[: 2 * MAX_VALUE]
+    return scrub_attribute(key, value)
+
+
+def _bounded(value: object) -> object:
+    if isinstance(value, bool | float) or value is None:
+        return value
+    if isinstance(value, str):
+        return _cut(value)
+    shown = to_json(value)
+    return value if len(shown) <= MAX_VALUE else _cut(shown)
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= MAX_VALUE else value[:MAX_VALUE] + CUT_MARK

@@ -1,0 +1,211 @@
+"""The exporter: into the store, and never into the program's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from sqlalchemy import select
+
+from spandag import pricing
+from spandag.export import SpandagSpanExporter
+from spandag.store import load_run, open_store
+from spandag.store.schema import workflow_runs
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new' / 'spandag.db'}"
+
+
+@pytest.fixture
+def provider() -> Iterator[TracerProvider]:
+    made = TracerProvider()
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def spans(recorder: Any) -> Any:
+    with recorder.provider.get_tracer("spandag.x").start_as_current_span(
+        "invoke_workflow r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": "r"}
+    ):
+        pass
+    return recorder.spans
+
+
+def names(url: str) -> list[str]:
+    with open_store(url) as store, store.connection() as connection:
+        return list(connection.execute(select(workflow_runs.c.name)).scalars())
+
+
+def test_a_traced_run_is_in_the_store_when_it_has_ended(provider: TracerProvider, url: str) -> None:
+    provider.add_span_processor(SimpleSpanProcessor(SpandagSpanExporter(url)))
+    tracer = provider.get_tracer("spandag.x")
+    with (
+        tracer.start_as_current_span(
+            "invoke_workflow r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": "r"}
+        ) as run,
+        tracer.start_as_current_span(
+            "invoke_agent a", attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"}
+        ),
+    ):
+        pass
+    with open_store(url) as store, store.connection() as connection:
+        rows = load_run(connection, f"{run.get_span_context().trace_id:032x}")
+    assert rows is not None
+    assert (rows.run.name, rows.run.status, rows.run.derived_version) == (
+        "r",
+        "completed",
+        rows.run.facts_version,
+    )
+    assert [(node.name, node.depth) for node in sorted(rows.nodes, key=lambda n: n.started_at)] == [
+        ("r", 0),
+        ("a", 1),
+    ]
+
+
+def test_batches_are_flushed_from_any_thread(provider: TracerProvider, url: str) -> None:
+    provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(url), schedule_delay_millis=20))
+    tracer = provider.get_tracer("spandag.x")
+    for number in range(20):
+        tracer.start_span(
+            "r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": str(number)}
+        ).end()
+        provider.force_flush()
+    assert sorted(map(int, names(url))) == list(range(20))
+
+
+def test_the_environment_names_the_store(spans: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_URL", url)
+    exporter = SpandagSpanExporter()
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    assert exporter.force_flush()
+    exporter.shutdown()
+    assert names(url) == ["r"]
+
+
+def test_it_is_an_exporter_class_that_configuration_finds_by_name() -> None:
+    [entry] = entry_points(group="opentelemetry_traces_exporter", name="spandag")
+    assert entry.load() is SpandagSpanExporter
+    assert issubclass(SpandagSpanExporter, SpanExporter)
+
+
+def test_keywords_that_are_unknown_are_said_and_ignored(
+    url: str, spans: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = SpandagSpanExporter(url=url, headers={"a": "b"})
+    assert [r.message for r in caplog.records] == ["the spandag exporter takes url and prices, not headers"]
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+
+
+def test_a_price_file_of_the_exporter_prices_calls_without_a_price(
+    tmp_path: Path, url: str, recorder: Any
+) -> None:
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"m": {"input": 1_000_000, "output": 0}}))
+    recorder.provider.get_tracer("foreign").start_span(
+        "chat m",
+        attributes={
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "m",
+            "gen_ai.usage.input_tokens": 3,
+        },
+    ).end()
+    try:
+        exporter = SpandagSpanExporter(url, prices=str(prices))
+        exporter.export(recorder.spans)
+        exporter.shutdown()
+    finally:
+        pricing.use_price_file(None)
+    with open_store(url) as store, store.connection() as connection:
+        run_id = connection.execute(select(workflow_runs.c.id)).scalar_one()
+        rows = load_run(connection, run_id)
+    assert rows is not None
+    assert [(cost.cost_usd, cost.price_source) for cost in rows.costs] == [(3.0, "user")]
+
+
+def test_nothing_is_opened_before_the_first_span(url: str, tmp_path: Path) -> None:
+    SpandagSpanExporter(url).shutdown()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_after_shutdown_nothing_is_taken(url: str, spans: Any) -> None:
+    exporter = SpandagSpanExporter(url)
+    exporter.shutdown()
+    exporter.shutdown()
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("sqlite:///{folder}/file/spandag.db", "cannot write the store"),
+        ("sqlite:///{folder}/file", "is not a SQLite database"),
+        ("mysql://me:secret@nowhere/db", "runs cannot be kept in 'mysql'"),
+        ("postgresql://me:secret@nowhere/db", "keeps runs in SQLite only"),
+        ("nonsense", "is not a store's URL"),
+    ],
+)
+def test_a_store_that_cannot_be_written_is_said_once_and_raises_nothing(
+    broken: str, said: str, tmp_path: Path, spans: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("something else entirely, long enough to be no header " * 10)
+    exporter = SpandagSpanExporter(broken.format(folder=tmp_path))
+    assert [exporter.export(spans) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
+    exporter.shutdown()
+    first, last = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert said in first
+    assert "secret" not in first
+    assert "\n" not in first
+    assert last == "3 spans are not in the spandag store"
+
+
+def test_a_store_that_comes_back_is_used_again(tmp_path: Path, spans: Any) -> None:
+    blocked = tmp_path / "folder"
+    blocked.touch()
+    exporter = SpandagSpanExporter(f"sqlite:///{blocked}/spandag.db")
+    assert exporter.export(spans) is SpanExportResult.FAILURE
+    blocked.unlink()
+    assert exporter.export(spans) is SpanExportResult.SUCCESS
+    exporter.shutdown()
+    assert names(f"sqlite:///{blocked}/spandag.db") == ["r"]
+
+
+def test_a_program_whose_store_cannot_be_written_returns_its_own_result(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    program = (
+        "from opentelemetry import trace\n"
+        "with trace.get_tracer('x').start_as_current_span('s', attributes={'big': 'x' * 10_000_000}): print('result')\n"
+        "raise SystemExit(7)\n"
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "opentelemetry-instrument"), sys.executable, "-c", program],
+        env={
+            **os.environ,
+            "OTEL_TRACES_EXPORTER": "spandag",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_EXPORTER_SPANDAG_URL": f"sqlite:///{tmp_path}/file/spandag.db",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (7, "result\n")
+    assert done.stderr.count("cannot write the store") == 1
