@@ -18,10 +18,10 @@ demo: $(AG2)/.ready ## Discover Kepler's third law with a team of agents, and sh
 test: test-ag2 test-autogen ## Run all tests: with smolagents and ag2, then with smolagents and autogen
 
 test-ag2: $(AG2)/.ready
-	$(AG2)/bin/python -m pytest -q $(TESTS)
+	SPANDAG_TEST_FRAMEWORKS=smolagents,ag2 $(AG2)/bin/python -m pytest -q $(TESTS)
 
 test-autogen: $(AUTOGEN)/.ready
-	$(AUTOGEN)/bin/python -m pytest -q $(TESTS)
+	SPANDAG_TEST_FRAMEWORKS=smolagents,autogen $(AUTOGEN)/bin/python -m pytest -q $(TESTS)
 
 lint: $(AG2)/.ready ## Check style, docstrings and types
 	$(AG2)/bin/ruff check .
