@@ -199,6 +199,8 @@ _PROVIDER_IDS = {
 }
 # Libraries that pass the call on to the provider in the model's prefix.
 _ROUTERS = frozenset({"litellm", "_OTHER"})
+# Where a model runs on a machine of one's own, its maker's prefix says nothing about its price.
+_SELF_HOSTED = frozenset({"transformers", "vllm", "mlx", "ollama"})
 
 
 def _bare(model: str) -> str:
@@ -214,7 +216,10 @@ def _known_model(model: str, provider: str | None) -> tuple[Any, Any] | None:
     snapshot = get_snapshot()
     bare = _bare(model)
     prefix = model.split("/", 1)[0] if "/" in model else None
-    named = [_PROVIDER_IDS.get(p, p) for p in (prefix, provider) if p and p not in _ROUTERS]
+    if provider in _SELF_HOSTED or prefix in _SELF_HOSTED:
+        return None
+    # Who serves the model before who made it: the same model has another price elsewhere.
+    named = [_PROVIDER_IDS.get(p, p) for p in (provider, prefix) if p and p not in _ROUTERS]
     # Without a provider, whoever is known to make the model. A provider that is named but not
     # known (a server of one's own) has its own price: better none than a wrong one.
     candidates: list[str | None] = [*named] or [None]

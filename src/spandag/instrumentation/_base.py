@@ -147,7 +147,12 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             )
             return
         tracer = trace.get_tracer(f"spandag.{self.module}", __version__, provider)
-        self._patch(tracer, patches)
+        try:
+            self._patch(tracer, patches)
+        except BaseException:
+            # Half a tree would mislead more than none.
+            patches.undo()
+            raise
         logger.info("spandag: %s hooks are installed (%s %s)", self.module, self.module, version)
 
     def _uninstrument(self, **kwargs: Any) -> None:

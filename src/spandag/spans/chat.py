@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -16,7 +16,7 @@ from spandag._guard import guard
 from spandag.pricing import Usage
 from spandag.semconv import NodeType, Operation
 from spandag.spans.content import Message, content_json
-from spandag.spans.node import Node, current, start_node
+from spandag.spans.node import Node, current, describe, qualified_name, start_node
 
 
 @dataclass(slots=True)
@@ -48,14 +48,30 @@ class Chat(Node):
     request_model: str | None
     provider: str | None
     _response: ChatResponse | None
-    # What a call inside this one learnt: ours (a model that wraps a model), or the official
+    # What calls inside this one learnt: ours (a model that wraps models), or the official
     # instrumentation of the client library, which leaves it in the shared object.
-    inner: ChatResponse | None
+    inner: list[tuple[ChatResponse, pricing.Price | None]]
     shared: Any
 
     def respond(self, response: ChatResponse) -> None:
         """Record what came back; the node must still be ended."""
         self._response = response
+
+    def attempt_failed(self, error: BaseException) -> None:
+        """Record that one of the calls that this one is made of gave no answer.
+
+        Args:
+            error: What it raised.
+        """
+        self.add_event(
+            semconv.EVENT_ATTEMPT_FAILED,
+            {
+                semconv.GEN_AI_REQUEST_MODEL: self.request_model,
+                semconv.GEN_AI_PROVIDER_NAME: self.provider,
+                semconv.ERROR_TYPE: qualified_name(type(error)),
+                semconv.EXCEPTION_MESSAGE: describe(error),
+            },
+        )
 
     def set_usage(
         self,
@@ -84,19 +100,50 @@ class Chat(Node):
         response.cost = cost
 
     def _finish(self) -> None:
-        response = self._response or ChatResponse()
-        for learnt in (self.inner, _shared_response(self.shared)):
-            if learnt is not None:
-                _complete(response, learnt)
+        response = self._merged()
+        if (shared := _shared_response(self.shared)) is not None:
+            _complete(response, shared)
         self.set_attribute(semconv.GEN_AI_RESPONSE_MODEL, response.model)
         self.set_attribute(semconv.GEN_AI_RESPONSE_ID, response.id)
         if response.finish_reasons:
             self.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, list(response.finish_reasons))
         self.set_attribute(semconv.GEN_AI_OUTPUT_MESSAGES, content_json(response.messages))
         if response.usage is not None:
-            self._record_usage(response.usage, response)
+            self._record_usage(response.usage, self._price(response))
 
-    def _record_usage(self, usage: Usage, response: ChatResponse) -> None:
+    def _merged(self) -> ChatResponse:
+        """What came back, completed by what the calls inside this one learnt."""
+        response = self._response or ChatResponse()
+        if not self.inner:
+            return response
+        last, _ = self.inner[-1]
+        usage = _sum([inner.usage for inner, _ in self.inner if inner.usage is not None])
+        if len(self.inner) > 1 and _tokens(usage) > _tokens(response.usage):
+            # A model that asks several, or one again, hands on the last answer; all of them were paid for.
+            response.usage = response.cost = None
+        _complete(response, replace(last, usage=usage, cost=last.cost if len(self.inner) == 1 else None))
+        return response
+
+    def _price(self, response: ChatResponse) -> pricing.Price | None:
+        if response.usage is None:
+            return None
+        with guard("price a model call"):
+            if response.cost is not None:
+                return pricing.Price(response.cost, pricing.SOURCE_PROVIDER)
+            if len(self.inner) > 1:
+                # Each at the price of its own model; where one is missing, there is no sum.
+                prices = [price for inner, price in self.inner if inner.usage is not None]
+                known = [price for price in prices if price is not None]
+                if not known or len(known) < len(prices):
+                    return None
+                return pricing.Price(sum(price.cost for price in known), known[0].source)
+            # The model that answered is the one that is billed; routers answer with names of their own.
+            return pricing.price(response.model, self.provider, response.usage) or pricing.price(
+                self.request_model, self.provider, response.usage
+            )
+        return None
+
+    def _record_usage(self, usage: Usage, price: pricing.Price | None) -> None:
         self.set_attributes(
             {
                 semconv.GEN_AI_USAGE_INPUT_TOKENS: usage.input_tokens,
@@ -106,15 +153,6 @@ class Chat(Node):
                 semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: usage.reasoning_tokens,
             }
         )
-        price = None
-        with guard("price a model call"):
-            if response.cost is not None:
-                price = pricing.Price(response.cost, pricing.SOURCE_PROVIDER)
-            else:
-                # The model that answered is the one that is billed; routers answer with names of their own.
-                price = pricing.price(response.model, self.provider, usage) or pricing.price(
-                    self.request_model, self.provider, usage
-                )
         if price is not None:
             self.set_attributes(
                 {
@@ -135,11 +173,13 @@ class _InnerChat(Chat):
     def end(self, error: BaseException | None = None) -> None:
         self._ended = True
         with guard("hand over an inner model call"):
-            if self._response is not None:
-                if isinstance(self.parent, Chat):
-                    self.parent.inner = self._response
-                elif self.shared is not None:
-                    _share(self.shared, self._response)
+            if error is not None:
+                self.attempt_failed(error)
+            response = self._merged()
+            if isinstance(self.parent, Chat):
+                self.parent.inner.append((response, self._price(response)))
+            elif self.shared is not None:
+                _share(self.shared, response)
 
 
 def start_chat(
@@ -172,16 +212,17 @@ def start_chat(
     outer = current()
     shared = _shared_data()
     if isinstance(outer, Chat) or (shared is not None and _is_foreign(shared, outer)):
+        # On the span of the outer call, so that what users add by way of `current` is not lost.
         chat: Chat = _InnerChat(
-            trace.NonRecordingSpan(trace.get_current_span().get_span_context()),
+            trace.get_current_span(),
             NodeType.LLM,
             model or "",
             agent_name=agent_name,
             parent=outer,
             base_context=otel_context.get_current(),
         )
-        # The outer call stays the current one for whatever looks.
-        chat.context = otel_context.get_current()
+        if isinstance(outer, Chat):
+            shared = None  # the outer call's own
     else:
         agent = agent_name or (outer.agent_name if outer is not None else None)
         with_content: dict[str, object] = {}
@@ -217,7 +258,8 @@ def start_chat(
                     _util_genai().CLIENT_INFERENCE_CONTEXT_KEY, shared, chat.context
                 )
     chat.request_model, chat.provider = model, provider
-    chat._response = chat.inner = None
+    chat._response = None
+    chat.inner = []
     chat.shared = shared
     return chat
 
@@ -251,19 +293,22 @@ def _is_foreign(shared: Any, node: Node | None) -> bool:
 
 
 def _shared_response(shared: Any) -> ChatResponse | None:
-    if shared is None or getattr(shared, "usage_input_tokens", None) is None:
+    if shared is None:
         return None
-    return ChatResponse(
-        model=shared.response_model,
-        id=shared.response_id,
-        finish_reasons=shared.response_finish_reasons or (),
-        usage=Usage(
+    usage = None
+    if getattr(shared, "usage_input_tokens", None) is not None:
+        usage = Usage(
             shared.usage_input_tokens,
             shared.usage_output_tokens,
             getattr(shared, "usage_cache_read_input_tokens", None),
             getattr(shared, "usage_cache_write_input_tokens", None),
             getattr(shared, "usage_reasoning_output_tokens", None),
-        ),
+        )
+    return ChatResponse(
+        model=getattr(shared, "response_model", None),
+        id=getattr(shared, "response_id", None),
+        finish_reasons=getattr(shared, "response_finish_reasons", None) or (),
+        usage=usage,
     )
 
 
@@ -273,6 +318,26 @@ def _share(shared: Any, response: ChatResponse) -> None:
         shared.usage_output_tokens = response.usage.output_tokens
     if response.model and getattr(shared, "response_model", None) is None:
         shared.response_model = response.model
+
+
+def _tokens(usage: Usage | None) -> int:
+    return (usage.input_tokens or 0) + (usage.output_tokens or 0) if usage is not None else 0
+
+
+def _sum(usages: Sequence[Usage]) -> Usage | None:
+    def total(counts: Sequence[int | None]) -> int | None:
+        known = [count for count in counts if count is not None]
+        return sum(known) if known else None
+
+    if not usages:
+        return None
+    return Usage(
+        total([usage.input_tokens for usage in usages]),
+        total([usage.output_tokens for usage in usages]),
+        total([usage.cache_read_tokens for usage in usages]),
+        total([usage.cache_write_tokens for usage in usages]),
+        total([usage.reasoning_tokens for usage in usages]),
+    )
 
 
 def _complete(response: ChatResponse, learnt: ChatResponse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -196,17 +197,24 @@ class Node:
         if self._ended:
             return
         self._ended = True
+        # The work is over now; what follows (pricing, content) is ours and not part of it.
+        end_time = time.time_ns()
         try:
             with guard("finish a span"):
                 self._finish()
                 if error is not None:
-                    self.fail(error)
+                    self.fail(error, end_time)
         finally:
             with guard("end a span"):
-                self.span.end()
+                self.span.end(end_time)
 
-    def fail(self, error: BaseException) -> None:
-        """Mark the span as failed by an exception, recorded once on its way up."""
+    def fail(self, error: BaseException, at: int | None = None) -> None:
+        """Mark the span as failed by an exception, recorded once on its way up.
+
+        Args:
+            error: The exception.
+            at: When, in Unix ns; now by default.
+        """
         error_type = qualified_name(type(error))
         message = scrub_text(describe(error))
         self.span.set_status(Status(StatusCode.ERROR, message))
@@ -223,9 +231,20 @@ class Node:
                     # Not `record_exception`: the message in its stack trace would not be scrubbed.
                     semconv.EXCEPTION_STACKTRACE: scrub_text("".join(traceback.format_exception(error))),
                 },
+                at,
             )
         if self.parent is not None:
             self.parent._recorded = mark
+
+    def fail_as(self, error_type: str, message: str) -> None:
+        """Mark the span as failed where no exception says so, such as by an exit code.
+
+        Args:
+            error_type: The value of ``error.type``: one of few.
+            message: What went wrong.
+        """
+        self.span.set_status(Status(StatusCode.ERROR, scrub_text(message)))
+        self.span.set_attribute(semconv.ERROR_TYPE, error_type)
 
     def _finish(self) -> None:
         """Set what is only known at the end."""

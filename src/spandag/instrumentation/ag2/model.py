@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from ag2.config import LLMClient
 from ag2.events import BaseEvent, ModelResponse
@@ -24,6 +23,7 @@ from opentelemetry.trace import Tracer
 from spandag import semconv
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
+from spandag.instrumentation._servers import address
 from spandag.instrumentation.ag2.messages import (
     input_messages,
     output_message,
@@ -141,7 +141,7 @@ def _start(tracer: Tracer, client: Any, args: tuple[Any, ...], kwargs: dict[str,
         events, context = _bound(*args, **kwargs)
         config = context.dependencies.get(MODEL_CONFIG_CONTEXT_DEPENDENCY_KEY)
         model, provider = request_model(client, config), provider_name(client, config)
-        host, port = _server(client)
+        host, port = address(getattr(getattr(client, "_client", None), "base_url", None))
         schema = kwargs.get("response_schema")
         if isinstance(offered := kwargs.get("tools"), list | tuple):  # an iterator is the client's to use up
             tools = offered
@@ -191,14 +191,6 @@ def _request_attributes(client: Any, schema: Any) -> dict[str, object]:
     if getattr(schema, "json_schema", None):
         attributes[semconv.GEN_AI_OUTPUT_TYPE] = "json"
     return attributes
-
-
-def _server(client: Any) -> tuple[str | None, int | None]:
-    base_url = getattr(getattr(client, "_client", None), "base_url", None)
-    if base_url is None:
-        return None, None
-    url = urlsplit(str(base_url))
-    return url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _remember_descriptions(tools: Sequence[Any]) -> None:
