@@ -1,0 +1,36 @@
+"""Questions about what is stored: one function each, with typed results.
+
+What they return is data; `spandag.query.render` makes text of it.
+"""
+
+from __future__ import annotations
+
+from spandag.query.as_json import as_json
+from spandag.query.errors import QueryError
+from spandag.query.node import Message, NodeDetail, SpanLink, node
+from spandag.query.redos import AttemptSummary, Redo, redos
+from spandag.query.resolve import NodeId, resolve_node, resolve_run
+from spandag.query.runs import Run, runs
+from spandag.query.spent import Spent
+from spandag.query.tree import Tree, TreeNode, tree
+
+__all__ = [
+    "AttemptSummary",
+    "Message",
+    "NodeDetail",
+    "NodeId",
+    "QueryError",
+    "Redo",
+    "Run",
+    "SpanLink",
+    "Spent",
+    "Tree",
+    "TreeNode",
+    "as_json",
+    "node",
+    "redos",
+    "resolve_node",
+    "resolve_run",
+    "runs",
+    "tree",
+]

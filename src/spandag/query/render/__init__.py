@@ -1,0 +1,20 @@
+"""Answers as text for people: lines of styled pieces, without any terminal's codes in them."""
+
+from __future__ import annotations
+
+from spandag.query.render.formats import Line, Page, to_text
+from spandag.query.render.node import render_node
+from spandag.query.render.redos import render_redos
+from spandag.query.render.runs import render_runs
+from spandag.query.render.tree import render_header, render_tree
+
+__all__ = [
+    "Line",
+    "Page",
+    "render_header",
+    "render_node",
+    "render_redos",
+    "render_runs",
+    "render_tree",
+    "to_text",
+]

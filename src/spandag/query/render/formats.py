@@ -1,0 +1,220 @@
+"""Numbers, times and texts as people read them, safe for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from rich.cells import cell_len, set_cell_size
+
+from spandag.query.spent import Spent
+
+Line = list[tuple[str, str]]
+"""A line as pieces of text, each with a style such as ``"bold"``, ``"dim red"`` or ``""``."""
+
+DIM = "dim"
+
+# What moves the cursor, starts a colour, turns the direction of writing or cannot be encoded.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+_SPACE = re.compile(r"\s+")
+
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that drawings are made of."""
+
+    tee: str
+    corner: str
+    bar: str
+    blank: str
+    done: str
+    failed: str
+    running: str
+    stopped: str
+    open: str
+    redo: str
+    dot: str
+    ellipsis: str
+    at_least: str
+    quotes: tuple[str, str]
+
+
+UNICODE = Glyphs("├─ ", "└─ ", "│  ", "   ", "✓", "✗", "●", "■", "○", "↻", "·", "…", "≥ ", ("“", "”"))
+ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "+", "x", "*", "!", "o", "@", "-", "...", ">= ", ('"', '"'))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Where text goes: how wide it is and which characters it can show.
+
+    Attributes:
+        width: In columns.
+        encoding: Of the output.
+    """
+
+    width: int = 100
+    encoding: str = "utf-8"
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """The richest characters that the encoding has."""
+        drawn = "".join(
+            str(getattr(UNICODE, name)) for name in ("tee", "corner", "bar", "done", "redo", "at_least")
+        )
+        try:
+            (drawn + UNICODE.ellipsis + UNICODE.failed + UNICODE.running).encode(self.encoding)
+        except (UnicodeEncodeError, LookupError):
+            return ASCII
+        return UNICODE
+
+    def line(self, text: str | None, most: int = 1000) -> str:
+        """Text of others on one line: nothing in it can control a terminal, white space is single.
+
+        Args:
+            text: Anything.
+            most: How many characters are looked at; texts can have many megabytes.
+        """
+        if not text:
+            return ""
+        if len(text) > most:
+            text = text[:most] + self.glyphs.ellipsis
+        text = _SPACE.sub(" ", text).strip()
+        return self._encodable(_UNSAFE.sub(_escaped, text))
+
+    def lines(self, text: str) -> list[str]:
+        """Text of others with its line breaks, otherwise as `line` makes it."""
+        text = text.replace("\r\n", "\n").expandtabs(4)
+        return self._encodable(_UNSAFE_IN_LINES.sub(_escaped, text)).split("\n")
+
+    def fit(self, text: str, width: int) -> str:
+        """Text cut to a width, with an ellipsis where something is missing."""
+        if len(text) <= width and text.isascii():
+            return text
+        if cell_len(text) <= width:
+            return text
+        mark = self.glyphs.ellipsis
+        if width <= len(mark):
+            return mark[: max(width, 0)]
+        return set_cell_size(text, width - len(mark)).rstrip() + mark
+
+    def cut(self, line: Line) -> Line:
+        """A line cut to the width of the page."""
+        room = self.width
+        result: Line = []
+        for text, style in line:
+            shown = self.fit(text, room)
+            result.append((shown, style))
+            room -= cell_len(shown)
+            if shown != text or room <= 0:
+                break
+        return result
+
+    def _encodable(self, text: str) -> str:
+        if text.isascii():
+            return text
+        try:
+            return text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        except LookupError:
+            return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def width_of(text: str) -> int:
+    """How many columns a text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Text filled with spaces to a width."""
+    fill = " " * (width - width_of(text))
+    return fill + text if right else text + fill
+
+
+def to_text(lines: Sequence[Line]) -> str:
+    """Lines without their styles."""
+    return "".join("".join(text for text, _ in line).rstrip() + "\n" for line in lines)
+
+
+def duration(started_at: int | None, ended_at: int | None) -> str:
+    """From start to end, as in ``340ms``, ``1.2s``, ``2m 05s``; empty while it runs."""
+    if started_at is None or ended_at is None:
+        return ""
+    seconds = max(ended_at - started_at, 0) / _NS
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"
+
+
+def moment(time: int | None) -> str:
+    """A time in the machine's own zone, to the second."""
+    local = _local(time)
+    return "" if local is None else local.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_moment(time: int | None) -> str:
+    """A time in the machine's own zone, to the minute; the year only where it is another."""
+    local = _local(time)
+    if local is None:
+        return ""
+    return local.strftime("%b %d %H:%M" if local.year == datetime.now().year else "%Y-%m-%d")
+
+
+def _local(time: int | None) -> datetime | None:
+    if time is None:
+        return None
+    try:
+        return datetime.fromtimestamp(time / _NS)
+    except (OverflowError, ValueError, OSError):
+        # A span with an absurd clock.
+        return None
+
+
+def tokens(spent: Spent) -> str:
+    """As in ``1.2k tokens``; empty where no model was called."""
+    return f"{count(spent.tokens)} tokens" if spent.calls else ""
+
+
+def count(number: int) -> str:
+    """A number in at most four digits, as in ``950``, ``1.2k``, ``31k``, ``4.5M``."""
+    if number < 1000:
+        return str(number)
+    value, unit = float(number), ""
+    for larger in ("k", "M", "G"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.1f}{unit}" if value < 9.95 else f"{value:.0f}{unit}"
+
+
+def cost(spent: Spent, glyphs: Glyphs) -> str:
+    """As in ``$0.0012``; ``?`` where no price is known, ``≥`` before it where not all are, empty without calls."""
+    if not spent.calls:
+        return ""
+    if spent.cost_usd is None:
+        return "?"
+    return (glyphs.at_least if spent.unpriced_calls else "") + usd(spent.cost_usd)
+
+
+def usd(amount: float) -> str:
+    """An amount with four decimals, or two digits that count where it is smaller."""
+    if amount >= 100:
+        return f"${amount:,.2f}"
+    if amount == 0 or amount >= 0.001:
+        return f"${amount:.4f}"
+    return f"${Decimal(f'{amount:.1e}'):f}"

@@ -1,0 +1,233 @@
+"""A run as a drawn tree, one line a node."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+from spandag.query.render.formats import (
+    DIM,
+    Glyphs,
+    Line,
+    Page,
+    cost,
+    duration,
+    moment,
+    padded,
+    tokens,
+    width_of,
+)
+from spandag.query.render.marks import status_cell
+from spandag.query.resolve import SHORT_ID
+from spandag.query.runs import Run
+from spandag.query.tree import Tree, TreeNode
+from spandag.semconv import NodeType, Outcome
+
+_SUPERSEDED = "superseded"
+
+_GAP = "  "
+_LEAST_LABEL = 24
+_INDENT = 3
+_ERRORS_PASSED_ON = 16
+
+_TYPE_STYLES = {
+    NodeType.AGENT: "blue",
+    NodeType.SUB_AGENT: "blue",
+    NodeType.CONVERSATION: "blue",
+    NodeType.LLM: "magenta",
+    NodeType.TOOL: "cyan",
+    NodeType.CODE: "cyan",
+    NodeType.APPROVAL: "yellow",
+}
+_BOLD_NAMES = frozenset({NodeType.RUN, NodeType.PHASE, NodeType.STEP})
+
+
+class _Row(NamedTuple):
+    """A node's line before it is known how wide the columns are."""
+
+    node: TreeNode
+    prefix: str
+    below: str
+    label: Line
+    status: tuple[str, str]
+    cells: tuple[str, ...]
+
+
+def render_tree(tree: Tree, page: Page, *, ids: bool = False) -> list[Line]:
+    """Draw a run.
+
+    Args:
+        tree: The run and its nodes.
+        page: Where to draw it.
+        ids: Whether to show the beginning of each node's id.
+    """
+    lines = [*render_header(tree.run, page), []]
+    rows = _rows(tree, page, ids)
+    status_width = max((width_of(row.status[0]) for row in rows), default=0)
+    cell_widths = [max((width_of(row.cells[i]) for row in rows), default=0) for i in range(3)]
+    right = sum(width + len(_GAP) for width in (status_width, *cell_widths) if width)
+    drawn = (width_of(row.prefix) + _length(row.label) for row in rows if not _is_branch_point(row.node))
+    label_width = min(max(drawn, default=0), max(page.width - right, _LEAST_LABEL))
+    errors = _shown_errors(tree)
+    for row in rows:
+        dim = row.node.disposition == _SUPERSEDED
+        if _is_branch_point(row.node):
+            line: Line = [(row.prefix, DIM), *row.label]
+        else:
+            line = [(row.prefix, DIM), *_fitted(row.label, label_width - width_of(row.prefix), page)]
+            line.append((_GAP + padded(row.status[0], status_width), row.status[1]))
+            line += [
+                (_GAP + padded(cell, width, right=True), DIM)
+                for cell, width in zip(row.cells, cell_widths, strict=True)
+                if width
+            ]
+        lines.append(_dimmed(page.cut(line), row.status) if dim else page.cut(line))
+        if row.node.id in errors:
+            text = _error(row.node, page)
+            lines.append(page.cut([(row.below, DIM), (text, "dim red" if dim else "red")]))
+    return lines
+
+
+def render_header(run: Run, page: Page) -> list[Line]:
+    """What a run is and what it took, in two lines."""
+    glyphs = page.glyphs
+    facts = [
+        f"run {run.id[:SHORT_ID]}",
+        duration(run.started_at, run.ended_at),
+        *([f"{run.spent.calls} model call" + "s" * (run.spent.calls != 1)] if run.spent.calls else []),
+        tokens(run.spent),
+        cost(run.spent, glyphs),
+        *([f"{run.redos} redo" + "s" * (run.redos != 1)] if run.redos else []),
+        *([f"session {page.line(run.session_id, 40)}"] if run.session_id else []),
+    ]
+    separator = f" {glyphs.dot} "
+    title = page.line(run.name) or "(no agent in this trace)"
+    return [
+        page.cut(
+            [
+                (title, "bold"),
+                (_GAP, ""),
+                status_cell(run.status, glyphs),
+                (_GAP + moment(run.started_at), DIM),
+            ]
+        ),
+        page.cut([(separator.join(fact for fact in facts if fact), DIM)]),
+    ]
+
+
+def _rows(tree: Tree, page: Page, ids: bool) -> list[_Row]:
+    glyphs = page.glyphs
+    by_id = {node.id: node for node in tree.nodes}
+    with_redo = {node.step_node_id for node in tree.nodes if _is_branch_point(node)}
+    # Where the drawing would take the whole width, deeper nodes stay at one indentation.
+    deepest = max((page.width - _LEAST_LABEL * 2) // _INDENT, 2)
+    below: dict[str, str] = {}
+    rows = []
+    for node in tree.nodes:
+        parent = by_id.get(node.parent_node_id or "")
+        if parent is None:
+            prefix = continued = ""
+        elif node.depth > deepest:
+            prefix = continued = f"{below[parent.id].rstrip()[: deepest * _INDENT]} "
+            prefix = f"{continued}{glyphs.ellipsis}{node.depth} "
+        else:
+            last = parent.children[-1] == node.id
+            prefix = below[parent.id] + (glyphs.corner if last else glyphs.tee)
+            continued = below[parent.id] + (glyphs.blank if last else glyphs.bar)
+        below[node.id] = continued
+        label = _label(node, page, several=node.step_node_id in with_redo)
+        if ids:
+            shown = node.id if _is_branch_point(node) else node.id[:SHORT_ID]
+            label = [(f"{shown} ", "dim cyan"), *label]
+        rows.append(
+            _Row(
+                node,
+                prefix,
+                continued + (glyphs.bar if node.children and node.depth < deepest else glyphs.blank),
+                label,
+                _status(node, glyphs, several=node.step_node_id in with_redo),
+                (duration(node.started_at, node.ended_at), tokens(node.spent), cost(node.spent, glyphs)),
+            )
+        )
+    return rows
+
+
+def _label(node: TreeNode, page: Page, *, several: bool) -> Line:
+    if _is_branch_point(node):
+        return _branch_label(node, page)
+    name = page.line(node.name)
+    style = "bold" if node.node_type in _BOLD_NAMES else ""
+    kind = node.node_type
+    if kind in (NodeType.STEP, NodeType.ITERATION) and node.step_number is not None:
+        kind = f"{kind} {node.step_number}"
+        # An iteration is named after its agent, whose line is above.
+        name = "" if node.node_type == NodeType.ITERATION else name
+    label: Line = [(kind, _TYPE_STYLES.get(node.node_type, DIM))]
+    if name:
+        label += [(" ", ""), (name, style)]
+    if node.node_type == NodeType.STEP and several:
+        label.append((f" {page.glyphs.dot} attempt {node.attempt or 1}", DIM))
+    return label
+
+
+def _branch_label(node: TreeNode, page: Page) -> Line:
+    glyphs = page.glyphs
+    label: Line = [(f"{glyphs.redo} {page.line(node.branch_name) or 'redo'}", "bold yellow")]
+    if node.requested_by:
+        label.append((f" asked by {page.line(node.requested_by, 60)}", "yellow"))
+    if node.hypothesis:
+        opening, closing = glyphs.quotes
+        label.append((f": {opening}{page.line(node.hypothesis)}{closing}", ""))
+    return label
+
+
+def _status(node: TreeNode, glyphs: Glyphs, *, several: bool) -> tuple[str, str]:
+    """Mark and word; a word only where it says more than the mark."""
+    accepted_after_all = several and node.outcome == Outcome.ACCEPTED
+    return status_cell(node.outcome or node.status, glyphs, mark_only_if_done=not accepted_after_all)
+
+
+def _shown_errors(tree: Tree) -> set[str]:
+    """The nodes whose error is shown: not those that only pass on what a node below says."""
+    said: dict[str, set[tuple[str | None, str | None]]] = {}
+    shown = set()
+    for node in reversed(tree.nodes):
+        below = said.pop(node.id, set())
+        if node.error_type or node.error_message:
+            error = (node.error_type, node.error_message)
+            if error not in below and node.node_type != NodeType.BRANCH_POINT:
+                shown.add(node.id)
+            below.add(error)
+        if below and node.parent_node_id is not None:
+            # Bounded: 100,000 different failures must not take quadratic time.
+            said.setdefault(node.parent_node_id, set()).update(itertools.islice(below, _ERRORS_PASSED_ON))
+    return shown
+
+
+def _error(node: TreeNode, page: Page) -> str:
+    # Without its modules: ``RateLimitError`` says enough here.
+    kind = page.line(node.error_type, 200).rpartition(".")[2]
+    return ": ".join(part for part in (kind, page.line(node.error_message)) if part)
+
+
+def _dimmed(line: Line, status: tuple[str, str]) -> Line:
+    """The line of a superseded node: only what became of it, where that has a word, keeps its colour."""
+    mark_only = " " not in status[0]
+    return [
+        (text, style if style == status[1] and text.strip() == status[0] and not mark_only else DIM)
+        for text, style in line
+    ]
+
+
+def _fitted(label: Line, width: int, page: Page) -> Line:
+    """A label in exactly a width."""
+    fitted = Page(max(width, 1), page.encoding).cut(label)
+    return [*fitted, (" " * (width - _length(fitted)), "")]
+
+
+def _length(label: Line) -> int:
+    return sum(width_of(text) for text, _ in label)
+
+
+def _is_branch_point(node: TreeNode) -> bool:
+    return node.node_type == NodeType.BRANCH_POINT

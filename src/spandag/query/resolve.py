@@ -1,0 +1,128 @@
+"""From what a person types to a run or a node: ``last``, whole ids, unique prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Select, select
+
+from spandag.query.errors import QueryError
+from spandag.query.runs import newest
+from spandag.store import schema
+from spandag.store.rows import BRANCH_POINT_PREFIX
+
+LAST = "last"
+NO_RUNS = "the store has no runs yet; make one with: spandag demo"
+SHORT_ID = 8
+"""How many digits of an id are shown; they can be typed back."""
+
+_RUN_DIGITS = 32
+_NODE_DIGITS = 16
+_HEX = frozenset("0123456789abcdef")
+_SHOWN = 5
+
+
+class NodeId(NamedTuple):
+    """A node's place in the store."""
+
+    run_id: str
+    id: str
+
+
+def resolve_run(connection: Connection, text: str) -> str:
+    """The id of a run.
+
+    Args:
+        connection: Of the store.
+        text: ``last`` for the newest run, a trace id, or the beginning of one.
+
+    Raises:
+        QueryError: No run is meant, or several are.
+    """
+    wanted = text.strip().lower()
+    if wanted == LAST:
+        last = newest(connection, 1)
+        if not last:
+            raise QueryError(NO_RUNS)
+        return last[0].id
+    table = schema.workflow_runs
+    found = _matches(
+        connection, select(table.c.id).order_by(table.c.id), table.c.id, wanted, _RUN_DIGITS, prefix_of_id=""
+    )
+    if len(found) == 1:
+        return str(found[0][0])
+    if found:
+        raise QueryError(f"{text!r} is ambiguous: {_listed([run_id for (run_id,) in found], SHORT_ID)}")
+    raise QueryError(f"no run starts with {text!r}; {_newest(connection)}")
+
+
+def resolve_node(connection: Connection, text: str) -> NodeId:
+    """The run and id of a node.
+
+    Args:
+        connection: Of the store.
+        text: A span id or the beginning of one, or the same after a run and a slash, as in ``last/4f2a``.
+            A branch point's id is ``bp:`` and the redo's span id.
+
+    Raises:
+        QueryError: No node is meant, or several are.
+    """
+    run_text, slash, node_text = text.strip().rpartition("/")
+    table = schema.dag_nodes
+    statement = select(table.c.run_id, table.c.id).order_by(table.c.run_id, table.c.id)
+    where = "no node"
+    if slash:
+        run_id = resolve_run(connection, run_text)
+        statement = statement.where(table.c.run_id == run_id)
+        where = f"no node of run {run_id[:SHORT_ID]}"
+    wanted = node_text.lower()
+    prefix = BRANCH_POINT_PREFIX if wanted.startswith(BRANCH_POINT_PREFIX) else ""
+    found = _matches(
+        connection, statement, table.c.id, wanted.removeprefix(prefix), _NODE_DIGITS, prefix_of_id=prefix
+    )
+    if len(found) == 1:
+        return NodeId(*found[0])
+    if found:
+        several_runs = len({run_id for run_id, _ in found}) > 1
+        shown = [f"{run_id[:SHORT_ID]}/{node_id}" if several_runs else node_id for run_id, node_id in found]
+        raise QueryError(f"{text!r} is ambiguous: {_listed(shown)}")
+    run_hint = run_text or LAST
+    raise QueryError(f"{where} starts with {node_text!r}; ids are shown by: spandag tree {run_hint} --ids")
+
+
+def _matches(
+    connection: Connection,
+    statement: Select[tuple[str]] | Select[tuple[str, str]],
+    column: ColumnElement[str],
+    digits: str,
+    most_digits: int,
+    *,
+    prefix_of_id: str,
+) -> Sequence[tuple[str, ...]]:
+    if not digits or len(digits) > most_digits or not _HEX.issuperset(digits):
+        return []
+    condition = (
+        column == prefix_of_id + digits
+        if len(digits) == most_digits
+        else column.startswith(prefix_of_id + digits, autoescape=True)
+    )
+    return [tuple(row) for row in connection.execute(statement.where(condition).limit(_SHOWN + 1))]
+
+
+def _listed(ids: Sequence[str], digits: int | None = None) -> str:
+    """Ids as a list, long enough to be told apart."""
+    if digits is not None:
+        while digits < _RUN_DIGITS and len({i[:digits] for i in ids}) < len(ids):
+            digits += 1
+    shown = [i[:digits] for i in ids[:_SHOWN]]
+    return ", ".join(shown) + (", …" if len(ids) > _SHOWN else "")
+
+
+def _newest(connection: Connection) -> str:
+    found = newest(connection, 3)
+    if not found:
+        return NO_RUNS
+    return "newest runs: " + ", ".join(
+        f"{run.id[:SHORT_ID]} ({' '.join((run.name or '').split())[:40]})" for run in found
+    )

@@ -1,0 +1,177 @@
+"""Which runs are there?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, case, func, select
+
+from spandag.query.spent import Spent, total
+from spandag.query.text import decoded
+from spandag.semconv import NodeType
+from spandag.store import Store, load_run, schema
+from spandag.store.facts import RunRecord, RunRows
+
+UNCOUNTED_TYPES = (NodeType.SPAN, NodeType.BRANCH_POINT)
+"""Node types that are not counted as nodes of a run: spans of other libraries, and what stands for a redo."""
+
+REDO = "redo"
+"""The kind of a branch that is a redo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run; the fields up to `root_run_id` are columns of ``workflow_runs``.
+
+    Attributes:
+        id: The trace id.
+        name: Of the workflow; None for a trace without GenAI spans.
+        task: What it was asked to do.
+        status: ``running``, ``completed``, ``failed`` or ``cancelled``.
+        started_at: Unix nanoseconds.
+        ended_at: Unix nanoseconds; None while it is running.
+        session_id: The session that it belongs to.
+        user_id: The user it ran for.
+        root_node_id: The node that it takes its name and status from.
+        branch_parent_id: The run that it was forked from.
+        is_branch: Whether it is a fork.
+        branch_depth: How many forks deep.
+        root_run_id: First run of its chain of forks.
+        nodes: How many nodes it has, without spans of other libraries.
+        redos: How many redos it has.
+        spent: Tokens, cost and model calls of the whole run.
+    """
+
+    id: str
+    name: str | None
+    task: str | None
+    status: str | None
+    started_at: int | None
+    ended_at: int | None
+    session_id: str | None
+    user_id: str | None
+    root_node_id: str | None
+    branch_parent_id: str | None
+    is_branch: bool
+    branch_depth: int
+    root_run_id: str | None
+    nodes: int
+    redos: int
+    spent: Spent
+
+
+def runs(store: Store, *, limit: int | None = 20) -> list[Run]:
+    """The newest runs, newest first.
+
+    Traces without any GenAI or spandag span are stored but are no runs.
+
+    Args:
+        store: Where they are.
+        limit: How many at most; None for all.
+    """
+    with store.connection() as connection:
+        return newest(connection, limit)
+
+
+def newest(connection: Connection, limit: int | None) -> list[Run]:
+    """As `runs`, on an open connection."""
+    table = schema.workflow_runs
+    settled = table.c.facts_version == table.c.derived_version
+    rows = connection.execute(
+        select(*(table.c[name] for name in RunRecord._fields))
+        .where(settled, table.c.root_node_id.is_not(None))
+        .order_by(table.c.started_at.desc(), table.c.id)
+        .limit(limit)
+    )
+    found = _with_sums(connection, [RunRecord._make(row) for row in rows])
+    # What is still being written: derived here and now.
+    for run_id in connection.execute(select(table.c.id).where(~settled)).scalars().all():
+        loaded = load_run(connection, run_id)
+        if loaded is not None and loaded.run.root_node_id is not None:
+            found.append(summary(loaded))
+    found.sort(key=lambda run: (-(run.started_at or 0), run.id))
+    return found[:limit]
+
+
+def summary(rows: RunRows) -> Run:
+    """A run from all of its rows."""
+    return _run(
+        rows.run,
+        nodes=sum(node.node_type not in UNCOUNTED_TYPES for node in rows.nodes),
+        redos=sum(branch.kind == REDO for branch in rows.branches),
+        spent=total(rows.costs),
+    )
+
+
+def _run(record: RunRecord, *, nodes: int, redos: int, spent: Spent) -> Run:
+    return Run(
+        id=record.id,
+        name=decoded(record.name),
+        task=decoded(record.task),
+        status=record.status,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        session_id=decoded(record.session_id),
+        user_id=decoded(record.user_id),
+        root_node_id=record.root_node_id,
+        branch_parent_id=record.branch_parent_id,
+        is_branch=record.is_branch,
+        branch_depth=record.branch_depth,
+        root_run_id=record.root_run_id,
+        nodes=nodes,
+        redos=redos,
+        spent=spent,
+    )
+
+
+def _with_sums(connection: Connection, records: list[RunRecord]) -> list[Run]:
+    """The runs with what the database sums for each."""
+    ids = [record.id for record in records]
+    nodes, costs, branches = schema.dag_nodes, schema.cost_records, schema.branches
+    node_counts = {
+        row.run_id: row.number
+        for row in connection.execute(
+            select(nodes.c.run_id, func.count().label("number"))
+            .where(nodes.c.run_id.in_(ids), nodes.c.node_type.not_in(UNCOUNTED_TYPES))
+            .group_by(nodes.c.run_id)
+        )
+    }
+    redo_counts = {
+        row.run_id: row.number
+        for row in connection.execute(
+            select(branches.c.run_id, func.count().label("number"))
+            .where(branches.c.run_id.in_(ids), branches.c.kind == REDO)
+            .group_by(branches.c.run_id)
+        )
+    }
+    sums = {
+        row.run_id: Spent(
+            # PostgreSQL sums to Decimal.
+            row.calls,
+            int(row.input_tokens or 0),
+            int(row.output_tokens or 0),
+            row.cost_usd,
+            int(row.unpriced),
+        )
+        for row in connection.execute(
+            select(
+                costs.c.run_id,
+                func.count().label("calls"),
+                func.sum(costs.c.input_tokens).label("input_tokens"),
+                func.sum(costs.c.output_tokens).label("output_tokens"),
+                func.sum(costs.c.cost_usd).label("cost_usd"),
+                func.sum(case((costs.c.cost_usd.is_(None), 1), else_=0)).label("unpriced"),
+            )
+            .where(costs.c.run_id.in_(ids), costs.c.counted)
+            .group_by(costs.c.run_id)
+        )
+    }
+    return [
+        _run(
+            record,
+            nodes=node_counts.get(record.id, 0),
+            redos=redo_counts.get(record.id, 0),
+            spent=sums.get(record.id, Spent()),
+        )
+        for record in records
+    ]

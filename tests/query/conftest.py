@@ -1,0 +1,83 @@
+"""Stores with real runs in them: real spans, the real exporter, SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.trace import Tracer
+
+import spandag
+from spandag.export import SpandagSpanExporter
+from spandag.store import Store, open_store
+from spandag.workflow.scope import use_tracer_provider
+
+
+class Recording:
+    """A tracer provider that writes into a store of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.exporter = SpandagSpanExporter(url=self.url)
+        self.provider = TracerProvider(resource=Resource.create({"service.name": "tests"}))
+        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self._opened: list[Store] = []
+
+    @property
+    def tracer(self) -> Tracer:
+        """A tracer of another library."""
+        return self.provider.get_tracer("other")
+
+    @property
+    def store(self) -> Store:
+        """The store, open for reading."""
+        if not self._opened:
+            self._opened.append(open_store(self.url))
+        return self._opened[0]
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+        self.provider.shutdown()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Iterator[Recording]:
+    """Runs of the workflow API go into a store in this test's folder."""
+    recording = Recording(tmp_path / "runs.db")
+    use_tracer_provider(recording.provider)
+    yield recording
+    use_tracer_provider(None)
+    recording.close()
+
+
+def call(
+    model: str = "gpt-5-mini", tokens: tuple[int, int] = (1000, 100), cost: float | None = 0.001
+) -> None:
+    """A model call with these tokens."""
+    with spandag.chat(model, provider="openai" if cost is not None else "nobody", input="question") as chat:
+        chat.set_usage(*tokens, cost=cost)
+        chat.set_output("answer")
+
+
+def kepler() -> str:
+    """A run with two phases, a failed tool, an unpriced call and a redo; gives its id."""
+    with spandag.run("kepler", session="alice", task="find the law") as run:
+        with spandag.phase("planning"), spandag.agent("planner"):
+            call()
+        with spandag.phase("control"):
+            with spandag.step("load"), spandag.agent("loader"):
+                call("own-model", (10, 5), None)
+                with pytest.raises(FileNotFoundError), spandag.tool("read_csv"):
+                    raise FileNotFoundError("no such table: planets")
+            for attempt in spandag.step("fit").attempts(max_redos=2):
+                with attempt, spandag.agent("analyst"):
+                    call(tokens=(2000, 300), cost=0.002 * attempt.number)
+                    if attempt.number == 1:
+                        attempt.reject(hypothesis="fit in log space", requested_by="reviewer")
+    return format(run.span.get_span_context().trace_id, "032x")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+
+import spandag
+from spandag import query
+from spandag.query import QueryError
+
+from .conftest import Recording, kepler
+from .test_tree import spans
+
+
+def run_of(recording: Recording, text: str) -> str:
+    with recording.store.connection() as connection:
+        return query.resolve_run(connection, text)
+
+
+def node_of(recording: Recording, text: str) -> query.NodeId:
+    with recording.store.connection() as connection:
+        return query.resolve_node(connection, text)
+
+
+def test_a_run_is_meant_by_last_its_id_or_its_beginning(recording: Recording) -> None:
+    first, second = kepler(), kepler()
+
+    assert run_of(recording, "last") == second
+    assert run_of(recording, first) == first
+    assert run_of(recording, first[:12]) == first
+    assert run_of(recording, f" {first[:12].upper()} ") == first
+
+
+def test_an_ambiguous_run_is_told_with_ids_that_differ(recording: Recording) -> None:
+    a, b = 0xABCD1234_00000000_00000000_00000001, 0xABCD1234_00000000_00000000_00000002
+    recording.exporter.export([*spans((1, None), trace_id=a), *spans((1, None), trace_id=b)])
+
+    with pytest.raises(QueryError) as error:
+        run_of(recording, "ab")
+
+    assert str(error.value) == f"'ab' is ambiguous: {a:032x}, {b:032x}"
+
+
+@pytest.mark.parametrize("text", ["f" * 33, "not hex", "%", "", "_"])
+def test_an_unknown_run_suggests_the_newest(recording: Recording, text: str) -> None:
+    run_id = kepler()
+
+    with pytest.raises(QueryError) as error:
+        run_of(recording, text)
+
+    assert str(error.value) == f"no run starts with {text!r}; newest runs: {run_id[:8]} (kepler)"
+
+
+def test_last_in_an_empty_store_says_how_to_make_a_run(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("GET"):
+        pass
+
+    with pytest.raises(QueryError, match="no runs yet; make one with: spandag demo"):
+        run_of(recording, "last")
+
+
+def test_a_node_is_meant_by_its_id_or_its_beginning_in_any_run_or_one(recording: Recording) -> None:
+    run_id = kepler()
+    tree = query.tree(recording.store, run_id)
+    node = next(n for n in tree.nodes if n.node_type == "tool")
+    branch_point = next(n for n in tree.nodes if n.node_type == "branch_point")
+
+    assert node_of(recording, node.id) == (run_id, node.id)
+    assert node_of(recording, node.id[:12]) == (run_id, node.id)
+    assert node_of(recording, f"last/{node.id}") == (run_id, node.id)
+    assert node_of(recording, f"{run_id[:10]}/{node.id[:12].upper()}") == (run_id, node.id)
+    assert node_of(recording, branch_point.id) == (run_id, branch_point.id)
+
+
+def test_ambiguous_nodes_are_told_with_their_runs_where_these_differ(recording: Recording) -> None:
+    recording.exporter.export(spans((0xAB01 << 48, None), (0xAB02 << 48, None)))
+    with pytest.raises(QueryError) as error:
+        node_of(recording, "ab")
+    assert str(error.value) == "'ab' is ambiguous: ab01000000000000, ab02000000000000"
+
+    recording.exporter.export(spans((0xAB03 << 48, None), trace_id=8))
+    with pytest.raises(QueryError) as error:
+        node_of(recording, "ab")
+    assert str(error.value) == (
+        "'ab' is ambiguous: 00000000/ab01000000000000, 00000000/ab02000000000000, 00000000/ab03000000000000"
+    )
+
+
+def test_an_unknown_node_says_where_ids_are_shown(recording: Recording) -> None:
+    run_id = kepler()
+
+    with pytest.raises(
+        QueryError, match=r"^no node starts with 'zz'; ids are shown by: spandag tree last --ids$"
+    ):
+        node_of(recording, "zz")
+    with pytest.raises(QueryError) as error:
+        node_of(recording, f"{run_id[:9]}/zz")
+    assert str(error.value) == (
+        f"no node of run {run_id[:8]} starts with 'zz'; ids are shown by: spandag tree {run_id[:9]} --ids"
+    )
+
+
+def test_a_node_of_an_unknown_run_is_about_the_run(recording: Recording) -> None:
+    with spandag.run("r"):
+        pass
+
+    with pytest.raises(QueryError, match="no run starts with 'xx'"):
+        node_of(recording, "xx/ab")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import spandag
+from spandag import query
+from spandag.query import Spent
+
+from .conftest import Recording, call, kepler
+
+
+def test_runs_are_listed_newest_first(recording: Recording) -> None:
+    for name in ("one", "two", "three"):
+        with spandag.run(name):
+            call()
+
+    assert [run.name for run in query.runs(recording.store)] == ["three", "two", "one"]
+    assert [run.name for run in query.runs(recording.store, limit=2)] == ["three", "two"]
+    assert [run.name for run in query.runs(recording.store, limit=None)] == ["three", "two", "one"]
+
+
+def test_a_run_says_what_it_was_and_what_it_took(recording: Recording) -> None:
+    run_id = kepler()
+
+    [run] = query.runs(recording.store)
+
+    assert (run.started_at or 0) < (run.ended_at or 0)
+    assert replace(run, started_at=0, ended_at=0, root_node_id="") == query.Run(
+        id=run_id,
+        name="kepler",
+        task="find the law",
+        status="completed",
+        started_at=0,
+        ended_at=0,
+        session_id="alice",
+        user_id=None,
+        root_node_id="",
+        branch_parent_id=None,
+        is_branch=False,
+        branch_depth=0,
+        root_run_id=run_id,
+        nodes=15,
+        redos=1,
+        spent=Spent(4, 5010, 705, run.spent.cost_usd, 1),
+    )
+
+
+def test_the_list_and_the_tree_agree(recording: Recording) -> None:
+    kepler()
+
+    [run] = query.runs(recording.store)
+
+    assert run == query.tree(recording.store, "last").run
+
+
+def test_traces_without_agents_are_not_listed(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("GET"):
+        pass
+
+    assert query.runs(recording.store) == []
+
+
+def test_a_run_that_is_still_running_is_listed_with_what_has_arrived(recording: Recording) -> None:
+    with spandag.run("done"):
+        pass
+    with spandag.run("r"), spandag.agent("a"):
+        call()
+
+        newest, _ = query.runs(recording.store)
+        assert (newest.name, newest.spent.calls) == ("gpt-5-mini", 1)
+        assert len(query.runs(recording.store, limit=1)) == 1
