@@ -1,0 +1,105 @@
+"""Answers go to standard output, whatever spandag says itself to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
+
+from spandag.query import as_json
+from spandag.query.render import Line, Page
+
+_WIDTH_OF_FILES = 100
+_AT_ONCE = 500
+
+
+def page() -> Page:
+    """Standard output as a page: the terminal's width, 100 columns where it is none."""
+    width = _WIDTH_OF_FILES
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        width = shutil.get_terminal_size((_WIDTH_OF_FILES, 40)).columns
+    return Page(width=max(width, 40), encoding=sys.stdout.encoding or "utf-8")
+
+
+def print_lines(lines: Sequence[Line], *, err: bool = False) -> None:
+    """Print lines, in colour where a terminal shows it.
+
+    ``NO_COLOR`` turns colours off, ``FORCE_COLOR`` on.
+    """
+    file = sys.stderr if err else sys.stdout
+    console = _console(file)
+    for start in range(0, len(lines), _AT_ONCE):
+        console.print(Segments(_segments(lines[start : start + _AT_ONCE])), end="", soft_wrap=True)
+    file.flush()
+
+
+def print_json(answer: Any) -> None:
+    """Print an answer as JSON."""
+    value = as_json(answer)
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        # Lone surrogates, or an output that is not Unicode.
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def say(message: str) -> None:
+    """Say something about the answer, without being part of it."""
+    print_lines([[(message, "dim")]], err=True)
+
+
+def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
+    """Say what could be typed next.
+
+    Args:
+        commands: Commands and what they show.
+        store: What ``--store`` said, so that they ask the same one.
+    """
+    option = f" --store {shlex.quote(store)}" if store else ""
+    width = max(len(command) for command, _ in commands) + len(option)
+    lines: list[Line] = [[]]
+    for i, (command, what) in enumerate(commands):
+        start = "next: " if i == 0 else "      "
+        lines.append([(start, "dim"), ((command + option).ljust(width), ""), (f"  {what}", "dim")])
+    print_lines(lines, err=True)
+
+
+def _console(file: TextIO) -> Console:
+    plain = bool(os.environ.get("NO_COLOR"))
+    return _Console(
+        file=file,
+        color_system=None if plain else "auto",
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=100_000,
+    )
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to whoever runs the command; Rich would end the process here."""
+        raise BrokenPipeError
+
+
+def _segments(lines: Iterable[Line]) -> Iterable[Segment]:
+    for line in lines:
+        while line and not line[-1][0].strip():
+            line = line[:-1]
+        for text, style in line[:-1]:
+            yield Segment(text, Style.parse(style))
+        if line:
+            text, style = line[-1]
+            yield Segment(text.rstrip(), Style.parse(style))
+        yield Segment.line()

@@ -1,0 +1,85 @@
+"""``spandag run -- CMD…``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping
+
+import click
+
+from spandag.cli._child_environment import ENV_CONFIG_FILE, ChildEnvironment, child_environment
+from spandag.cli._options import store_option, store_url
+
+_CANNOT_EXECUTE = 126
+_NOT_FOUND = 127
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND...")
+@click.option(
+    "--content/--no-content",
+    default=None,
+    help="Record messages, arguments and results. [default: only where nothing but the store receives them]",
+)
+@click.option("--service-name", metavar="NAME", help="service.name of the spans. [default: from COMMAND]")
+@store_option
+def run(command: tuple[str, ...], content: bool | None, service_name: str | None, store: str | None) -> None:
+    """Run COMMAND and record what its agents do, without a line of code.
+
+    Every Python process that COMMAND starts is set up as `opentelemetry-instrument` does
+    it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
+    honoured and set, so that all of it is one run. Signals are passed on; the exit code is
+    that of COMMAND.
+    """
+    from spandag.cli._child_process import ChildProcess
+    from spandag.cli._command_span import CommandSpan
+
+    program = shutil.which(command[0])
+    if program is None:
+        found = os.path.exists(command[0]) and os.path.dirname(command[0])
+        click.echo(
+            f"spandag: {command[0]}: {'cannot be executed' if found else 'command not found'}", err=True
+        )
+        sys.exit(_CANNOT_EXECUTE if found else _NOT_FOUND)
+
+    child = child_environment(
+        os.environ, command, url=store_url(store), content=content, service_name=service_name
+    )
+    with ChildProcess(command) as process:
+        span = None
+        environ: Mapping[str, str] = os.environ.copy()
+        try:
+            span = CommandSpan(command, child.variables)
+            environ = span.propagated(child.variables)
+            _say_what_is_recorded(child)
+        except Exception as error:
+            # What the user asked OpenTelemetry for; the command would fail to set it up as well.
+            _say(
+                f"recording could not be set up ({type(error).__name__}: {error}); the command runs without it"
+            )
+        try:
+            code = process.run(environ, span.started if span else None)
+        except OSError as error:
+            _say(f"{command[0]}: {error.strerror}")
+            code = _CANNOT_EXECUTE
+    # Outside: whoever loses patience with a slow backend can interrupt this.
+    if span is not None:
+        span.end(code)
+        if span.run_id is not None and sys.stderr.isatty():
+            option = f" --store {shlex.quote(store)}" if store else ""
+            _say(f"see what was recorded with: spandag tree {span.run_id[:8]}{option}")
+    sys.exit(code)
+
+
+def _say_what_is_recorded(child: ChildEnvironment) -> None:
+    if child.content_turned_on:
+        _say("recording message content too, as it goes to the local store only (--no-content turns it off)")
+    if child.variables.get(ENV_CONFIG_FILE):
+        _say(f"{ENV_CONFIG_FILE} decides where spans go; name the exporter spandag in it")
+
+
+def _say(message: str) -> None:
+    click.echo(f"spandag: {message}", err=True)
