@@ -113,6 +113,28 @@ def rows_of() -> Callable[[Path], str]:
     return normalised_rows
 
 
+@pytest.fixture
+def tree_of() -> Callable[[Path], str]:
+    """The tree of every run of a store, a line a node."""
+
+    def tree(database: Path) -> str:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+            rows = connection.execute(
+                "WITH RECURSIVE tree(run_id, id, path) AS ("
+                " SELECT run_id, id, printf('%06d', order_index) FROM dag_nodes WHERE parent_node_id IS NULL"
+                " UNION ALL SELECT n.run_id, n.id, path || printf('/%06d.%03d', n.order_index, coalesce(n.attempt, 0))"
+                " FROM dag_nodes AS n JOIN tree ON n.run_id = tree.run_id AND n.parent_node_id = tree.id)"
+                " SELECT depth, node_type, name, status, outcome, disposition, error_type"
+                " FROM tree JOIN dag_nodes USING (run_id, id) ORDER BY run_id, path"
+            ).fetchall()
+        return "".join(
+            "  " * depth + " ".join(str(value) for value in (node_type, name, *rest) if value) + "\n"
+            for depth, node_type, name, *rest in rows
+        )
+
+    return tree
+
+
 # Tables in the order in which a reader wants them, and the columns that differ from run to run.
 _GOLDEN_TABLES = (
     "sessions",
@@ -130,7 +152,11 @@ _UNSTABLE = {"facts_version", "derived_version", "writer_id"}
 _UNSTABLE_KEYS = re.compile(
     r"server\.port|process\.(pid|executable\..*|command_args)|service\.(name|instance\.id)|.*stacktrace|.*version"
 )
-_UNSTABLE_TEXT = ((re.compile(r"127\.0\.0\.1:\d+"), "<host>"), (re.compile(r"0x[0-9a-f]{6,}"), "<address>"))
+_UNSTABLE_TEXT = (
+    (re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "<uuid>"),
+    (re.compile(r"127\.0\.0\.1:\d+"), "<host>"),
+    (re.compile(r"0x[0-9a-f]{6,}"), "<address>"),
+)
 
 
 def normalised_rows(database: Path) -> str:
@@ -174,7 +200,10 @@ def _normalised(row: dict[str, Any], names: dict[str, str]) -> str:
             value = f"{len(value) // 16} messages"
         if column in ("attributes", "meta"):
             value = json.dumps(_stable_json(json.loads(value), names), sort_keys=True, ensure_ascii=False)
-        parts.append(f"{column}={_stable_text(str(value), names)}")
+        value = _stable_text(str(value), names)
+        if column.endswith("_preview") and len(value) > 160:
+            value = f"{value[:120]}… ({len(value)} characters)"
+        parts.append(f"{column}={value}")
     return "  ".join(parts)
 
 
