@@ -126,7 +126,7 @@ def run_page(page: Page, folder: Path, environment: dict[str, str]) -> list[str]
     script = ["set +e"]
     for step in page.steps:
         if isinstance(step, Command):
-            script.append(f"{_as_run(step.text, folder)} < /dev/null\nprintf '{MARK}%d{MARK}' $?")
+            script.append(f"{_as_run(step.text, folder)}\nprintf '{MARK}%d{MARK}' $?")
         else:
             name, text = step
             script.append(f"mkdir -p {shlex.quote(str(Path(name).parent))}")
@@ -136,6 +136,7 @@ def run_page(page: Page, folder: Path, environment: dict[str, str]) -> list[str]
         ["bash", "-c", "\n".join(script)],
         cwd=folder,
         env=environment,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
