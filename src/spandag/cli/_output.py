@@ -67,12 +67,24 @@ def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
         store: What ``--store`` said, so that they ask the same one.
     """
     option = f" --store {shlex.quote(store)}" if store else ""
+    program = _program()
+    commands = [(program + command.removeprefix("spandag"), what) for command, what in commands]
     width = max(len(command) for command, _ in commands) + len(option)
     lines: list[Line] = [[]]
     for i, (command, what) in enumerate(commands):
         start = "next: " if i == 0 else "      "
         lines.append([(start, "dim"), ((command + option).ljust(width), ""), (f"  {what}", "dim")])
     print_lines(lines, err=True)
+
+
+def _program() -> str:
+    """What to type to run us again: the script's path where the shell would not find it."""
+    if shutil.which("spandag"):
+        return "spandag"
+    path = sys.argv[0]
+    if os.path.basename(path) == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m spandag"
+    return shlex.quote(min(path, os.path.relpath(path), key=len))
 
 
 def _console(file: TextIO) -> Console:
