@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import os
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -97,27 +96,24 @@ def use_price_file(path: str | None) -> None:
 _price_file: str | None = None
 
 
-def warm() -> None:
-    """Load the price data in the background, once.
+def load() -> None:
+    """Load the price data, so that no model call seems to take the time for it.
 
-    Importing `genai-prices` takes the better part of a second. The first model
-    call of a process waits for the network anyway, so it is loaded meanwhile.
+    Always in the thread of the caller: a library that is half imported in the background
+    is seen by others. The openai client takes what it finds under the name of its HTTP
+    library in `sys.modules` without waiting, and `genai-prices` imports that library too.
     """
-    global _warming
-    with _warm_lock:
-        if _warming:
-            return
-        _warming = True
-    threading.Thread(target=_load, name="spandag-prices", daemon=True).start()
-
-
-_warming = False
-_warm_lock = threading.Lock()
-
-
-def _load() -> None:
     with guard("load the price data"):
         _known_model("gpt-4o", "openai")
+
+
+@lru_cache(maxsize=1)
+def load_with_client() -> None:
+    """Load the price data when the program imports the openai client, or now if it has."""
+    import wrapt
+
+    with guard("load the price data"):
+        wrapt.register_post_import_hook(lambda _: load(), "openai")
 
 
 # --- the user's own prices -----------------------------------------------------

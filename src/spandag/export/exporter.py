@@ -54,6 +54,8 @@ class SpandagSpanExporter(SpanExporter):
         self._shut_down = False
         self._lost = 0
         _exporters.add(self)
+        # Foreign spans are priced in the exporter's thread, which must import nothing by then.
+        pricing.load_with_client()
 
     @staticmethod
     def writes_to(url: str) -> bool:

@@ -16,6 +16,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import Tracer, TracerProvider
 
+from spandag import pricing
 from spandag._guard import guard, logger
 from spandag._version import __version__
 
@@ -133,6 +134,7 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                     self._patch_module(module, provider, patches)
 
         wrapt.register_post_import_hook(on_import, self.module)
+        pricing.load_with_client()
 
     def _patch_module(self, module: ModuleType, provider: TracerProvider | None, patches: Patches) -> None:
         version = str(getattr(module, "__version__", ""))

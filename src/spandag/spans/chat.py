@@ -207,8 +207,7 @@ def start_chat(
         input_messages: The messages sent, called only where content is recorded.
         tool_definitions: The tools offered, called only where content is recorded.
     """
-    with guard("load the price data"):
-        pricing.warm()
+    pricing.load()
     outer = current()
     shared = _shared_data()
     if isinstance(outer, Chat) or (shared is not None and _is_foreign(shared, outer)):
