@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,11 @@ from scripted import obliging  # noqa: E402 - the examples are no package
 
 from spandag.testing import ModelServer  # noqa: E402
 
+OTHERS = sorted(
+    point.name
+    for point in entry_points(group="opentelemetry_instrumentor")
+    if not point.name.startswith("spandag_")
+)
 FRAMEWORKS = [
     pytest.param(
         framework,
@@ -49,6 +55,8 @@ def run(model, tmp_path):
             "HOME": str(tmp_path),
             "OPENAI_BASE_URL": model.url_for("model"),
             "OPENAI_API_KEY": "scripted",
+            # Tests of other instrumentations need them installed; here they would take part.
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(OTHERS),
             "OTEL_EXPORTER_SPANDAG_URL": f"sqlite:///{database}",
             **variables,
         }
