@@ -138,5 +138,7 @@ def sqlite(database, sql):
 
 def without_times(text):
     return re.sub(
-        r"\d+(\.\d+)? seconds|\(at 0x[0-9a-f]+\)|127\.0\.0\.1:\d+|call_model_\d+_\d+", "<varies>", text
+        r"\d+(\.\d+)? seconds|\(at 0x[0-9a-f]+\)|127\.0\.0\.1:\d+|call_model_\d+_\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "<varies>",
+        text,
     )
