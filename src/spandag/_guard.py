@@ -6,18 +6,13 @@ the user's exception is never touched by it.
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
 
 logger = logging.getLogger("spandag")
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _said: set[str] = set()
 _said_lock = threading.Lock()
@@ -59,18 +54,3 @@ def guard(what: str) -> Iterator[None]:
             error,
         )
         logger.debug("could not %s", what, exc_info=True)
-
-
-def guarded(what: str, fallback: Callable[[], R]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorate a function of ours so that it returns `fallback()` instead of raising."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            with guard(what):
-                return function(*args, **kwargs)
-            return fallback()
-
-        return wrapper
-
-    return decorate

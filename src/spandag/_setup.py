@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from opentelemetry import trace
 from opentelemetry.trace import TracerProvider
@@ -15,14 +16,17 @@ from spandag import pricing
 from spandag._guard import guard, say_once
 from spandag.config import ENV_CAPTURE_CONTENT, ENV_TRACES_EXPORTER, Settings
 from spandag.spans import content
-from spandag.workflow.scope import use_tracer_provider
+from spandag.workflow.scope import provider_in_use, use_tracer_provider
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from spandag.instrumentation._base import FrameworkInstrumentor
 
 _EXPORTER = "spandag"
+# Which provider got which exporters from us.
+_given: WeakKeyDictionary[TracerProvider, WeakSet[SpanExporter]] = WeakKeyDictionary()
 _OTLP_BY_PROTOCOL = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -57,14 +61,16 @@ def init(
         _set_up_content(capture_content, sole)
         if tracer_provider is not None:
             use_tracer_provider(tracer_provider)
-    instrument(tracer_provider=tracer_provider)
+    # Also if another call, or the program itself, has decided which it is.
+    instrument(tracer_provider=provider_in_use())
 
 
 def instrument(*, tracer_provider: TracerProvider | None = None) -> None:
     """Patch every supported framework that is installed; a second call changes nothing.
 
     Args:
-        tracer_provider: The provider of the spans, the global one by default.
+        tracer_provider: The provider of the spans, the global one by default. A second call
+            with another one is warned about.
     """
     for instrumentor in _instrumentors():
         with guard(f"instrument {instrumentor.module}"):
@@ -89,7 +95,6 @@ def _instrumentors() -> list[FrameworkInstrumentor]:
 def _set_up_provider(settings: Settings, service_name: str | None, given: TracerProvider | None) -> bool:
     """Give the provider our exporter; tell whether our store is the sole place that traces go to."""
     from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     from spandag.export import SpandagSpanExporter
 
@@ -101,7 +106,7 @@ def _set_up_provider(settings: Settings, service_name: str | None, given: Tracer
         sole = all(isinstance(exporter, SpandagSpanExporter) for exporter in exporters)
         made = SDKTracerProvider(resource=_resource(service_name))
         for exporter in exporters:
-            made.add_span_processor(BatchSpanProcessor(exporter))
+            _give(made, exporter)
         trace.set_tracer_provider(made)
         return sole
     if not isinstance(provider, SDKTracerProvider):
@@ -112,10 +117,29 @@ def _set_up_provider(settings: Settings, service_name: str | None, given: Tracer
             type(provider).__name__,
         )
         return False
-    if not SpandagSpanExporter.writes_to(settings.url):
-        provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(url=settings.url)))
+    if not _has_exporter(provider, settings.url):
+        _give(provider, SpandagSpanExporter(url=settings.url))
     # Who made the provider may send its spans anywhere.
     return False
+
+
+def _has_exporter(provider: TracerProvider, url: str) -> bool:
+    """Whether a provider has an exporter to the store of a URL; none is asked, for they do not tell."""
+    from spandag.export import SpandagSpanExporter
+
+    writing = SpandagSpanExporter.writing_to(url)
+    if any(exporter in _given.get(provider, ()) for exporter in writing):
+        return True
+    given = [exporter for exporters in _given.values() for exporter in exporters]
+    # One that we have given to nobody is where the environment puts it: at the global provider.
+    return provider is trace.get_tracer_provider() and any(exporter not in given for exporter in writing)
+
+
+def _give(provider: SDKTracerProvider, exporter: SpanExporter) -> None:
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    _given.setdefault(provider, WeakSet()).add(exporter)
 
 
 def _exporters_of_environment(settings: Settings) -> list[SpanExporter]:

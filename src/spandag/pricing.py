@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +22,8 @@ SOURCE_GENAI_PRICES = "genai-prices"
 SOURCE_PROVIDER = "provider"
 
 _PER_MILLION = 1_000_000
+# Far above any price; beyond it somebody has mistaken the unit, or written a number that no float holds.
+_HIGHEST_RATE = 1e9
 _RATES = ("input", "output", "cache_read", "cache_write")
 
 
@@ -125,7 +126,7 @@ def _user_rates(path: str | None) -> dict[str, dict[str, float]]:
     if path is None:
         return {}
     try:
-        return read_price_file(Path(path))
+        return read_price_file(Path(path).expanduser())
     except PriceFileError as error:
         say_once(logging.WARNING, f"prices:{path}", "%s; built-in prices are used", error)
         return {}
@@ -144,10 +145,15 @@ def read_price_file(path: Path) -> dict[str, dict[str, float]]:
         PriceFileError: The file is missing, no JSON, or not of that form.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            # Reading a pipe would wait for whoever writes to it.
+            raise PriceFileError(f"{ENV_PRICES}: cannot read {path} (it is not a file)")
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise PriceFileError(f"{ENV_PRICES}: cannot read {path} ({error.strerror})") from error
-    except ValueError as error:
+    except PriceFileError:
+        raise
+    except (ValueError, RecursionError) as error:
         raise PriceFileError(f"{ENV_PRICES}: {path} is not JSON ({error})") from error
     if not isinstance(data, dict):
         raise PriceFileError(f"{ENV_PRICES}: {path} must be an object from model name to prices")
@@ -163,7 +169,7 @@ def _checked(path: Path, model: str, rates: object) -> dict[str, float]:
             raise PriceFileError(
                 f"{ENV_PRICES}: {path}: {model!r} has {name!r}; known are {', '.join(_RATES)}"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _HIGHEST_RATE:
             raise PriceFileError(f"{ENV_PRICES}: {path}: {model!r} {name} must be a number, not {value!r}")
     return {name: float(value) for name, value in rates.items()}
 

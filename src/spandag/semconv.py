@@ -19,7 +19,6 @@ GEN_AI_CONVERSATION_ID: Final = "gen_ai.conversation.id"
 GEN_AI_WORKFLOW_NAME: Final = "gen_ai.workflow.name"
 GEN_AI_STEP_NAME: Final = "gen_ai.step.name"  # proposed, semantic-conventions-genai#188
 
-GEN_AI_AGENT_ID: Final = "gen_ai.agent.id"
 GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
 GEN_AI_AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
 
@@ -63,7 +62,26 @@ GEN_AI_TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 
 # Names that other instrumentations still write and the store understands.
 GEN_AI_SYSTEM: Final = "gen_ai.system"
+GEN_AI_PROMPT: Final = "gen_ai.prompt"
+GEN_AI_COMPLETION: Final = "gen_ai.completion"
 GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS: Final = "gen_ai.usage.cache_creation.input_tokens"
+
+OLDER_NAMES: Final[dict[str, tuple[str, ...]]] = {
+    GEN_AI_PROVIDER_NAME: (GEN_AI_SYSTEM,),
+    GEN_AI_USAGE_INPUT_TOKENS: ("gen_ai.usage.prompt_tokens",),
+    GEN_AI_USAGE_OUTPUT_TOKENS: ("gen_ai.usage.completion_tokens",),
+    GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: ("gen_ai.usage.cache_read_input_tokens",),
+    GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS: (
+        GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS,
+        "gen_ai.usage.cache_creation_input_tokens",
+    ),
+    GEN_AI_USAGE_REASONING_OUTPUT_TOKENS: (
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.thinking_tokens",
+        "llm.usage.reasoning_tokens",
+    ),
+}
+"""What a name was called before, or is called by an instrumentation of its own mind."""
 
 # --- OpenTelemetry: general --------------------------------------------------
 
@@ -98,6 +116,8 @@ class Operation:
     TEXT_COMPLETION: Final = "text_completion"
     GENERATE_CONTENT: Final = "generate_content"
     CREATE_AGENT: Final = "create_agent"
+    EMBEDDINGS: Final = "embeddings"
+    RETRIEVAL: Final = "retrieval"
 
 
 # --- spandag: nodes ----------------------------------------------------------
@@ -129,6 +149,9 @@ class NodeType:
 SPANDAG_RUN_TASK: Final = "spandag.run.task"
 SPANDAG_INPUT: Final = "spandag.input"
 SPANDAG_OUTPUT: Final = "spandag.output"
+# Of the message that goes in; the one that comes out goes the other way.
+SPANDAG_MESSAGE_SENDER: Final = "spandag.message.sender"
+SPANDAG_MESSAGE_RECIPIENT: Final = "spandag.message.recipient"
 SPANDAG_ITERATION_NUMBER: Final = "spandag.iteration.number"
 SPANDAG_PRICE_SOURCE: Final = "spandag.price.source"
 # True where the framework answered from a cache of its own: no call, no tokens, no cost.
@@ -189,6 +212,85 @@ EVENT_MODEL_SWITCHED: Final = "model_switched"
 
 AG2_SPEAKER_CANDIDATES: Final = "ag2.speaker_selection.candidates"
 AG2_SPEAKER_SELECTED: Final = "ag2.speaker_selection.selected"
+
+# --- CMBAgent: what an import keeps of its rows beside what has a name here -----
+
+CMBAGENT_PREFIX: Final = "cmbagent."
+CMBAGENT_ID: Final = "cmbagent.id"
+CMBAGENT_DEPENDS_ON: Final = "cmbagent.depends_on"
+
+# --- AG2's own names, only read: `autogen.opentelemetry` and `TelemetryMiddleware` write them ---
+
+AG2_SPAN_TYPE: Final = "ag2.span.type"
+AG2_CODE_OUTPUT: Final = "ag2.code_execution.output"
+AG2_HUMAN_INPUT_PROMPT: Final = "ag2.human_input.prompt"
+AG2_HUMAN_INPUT_RESPONSE: Final = "ag2.human_input.response"
+AG2_CHATS_SUMMARIES: Final = "ag2.chats.summaries"
+
+
+class OpenInference:
+    """Names of OpenInference, only read. Lists are flattened: ``llm.input_messages.0.message.role``."""
+
+    SPAN_KIND: Final = "openinference.span.kind"
+    INPUT_VALUE: Final = "input.value"
+    OUTPUT_VALUE: Final = "output.value"
+    AGENT_NAME: Final = "agent.name"
+    MODEL_NAME: Final = "llm.model_name"
+    REQUEST_MODEL_NAME: Final = "llm.request.model_name"
+    RESPONSE_MODEL_NAME: Final = "llm.response.model_name"
+    PROVIDER: Final = "llm.provider"
+    SYSTEM: Final = "llm.system"
+    TOKENS_PROMPT: Final = "llm.token_count.prompt"
+    TOKENS_COMPLETION: Final = "llm.token_count.completion"
+    TOKENS_CACHE_READ: Final = "llm.token_count.prompt_details.cache_read"
+    TOKENS_CACHE_INPUT: Final = "llm.token_count.prompt_details.cache_input"
+    TOKENS_CACHE_WRITE: Final = "llm.token_count.prompt_details.cache_write"
+    TOKENS_REASONING: Final = "llm.token_count.completion_details.reasoning"
+    COST_TOTAL: Final = "llm.cost.total"
+    COST_PROMPT: Final = "llm.cost.prompt"
+    COST_COMPLETION: Final = "llm.cost.completion"
+    FINISH_REASON: Final = "llm.finish_reason"
+    INPUT_MESSAGES: Final = "llm.input_messages"
+    OUTPUT_MESSAGES: Final = "llm.output_messages"
+    PROMPTS: Final = "llm.prompts"
+    CHOICES: Final = "llm.choices"
+    TOOLS: Final = "llm.tools"
+    TOOL_NAME: Final = "tool.name"
+    TOOL_ID: Final = "tool.id"
+    TOOL_DESCRIPTION: Final = "tool.description"
+    EMBEDDING_MODEL_NAME: Final = "embedding.model_name"
+    EMBEDDINGS: Final = "embedding.embeddings"
+    RERANKER_MODEL_NAME: Final = "reranker.model_name"
+    RERANKER_QUERY: Final = "reranker.query"
+    RERANKER_INPUT_DOCUMENTS: Final = "reranker.input_documents"
+    RERANKER_OUTPUT_DOCUMENTS: Final = "reranker.output_documents"
+    RETRIEVAL_DOCUMENTS: Final = "retrieval.documents"
+    DECISION_MODEL_NAME: Final = "decision.model_name"
+    DECISION_PROVIDER: Final = "decision.provider"
+    DECISION_TOKENS_INPUT: Final = "decision.token_count.input"
+    DECISION_TOKENS_OUTPUT: Final = "decision.token_count.output"
+
+
+class Traceloop:
+    """Names of OpenLLMetry, only read."""
+
+    SPAN_KIND: Final = "traceloop.span.kind"
+    ENTITY_NAME: Final = "traceloop.entity.name"
+    ENTITY_INPUT: Final = "traceloop.entity.input"
+    ENTITY_OUTPUT: Final = "traceloop.entity.output"
+    REQUEST_TYPE: Final = "llm.request.type"
+
+
+class Langfuse:
+    """Names of Langfuse, only read; its details are JSON."""
+
+    TYPE: Final = "langfuse.observation.type"
+    MODEL_NAME: Final = "langfuse.observation.model.name"
+    USAGE_DETAILS: Final = "langfuse.observation.usage_details"
+    COST_DETAILS: Final = "langfuse.observation.cost_details"
+    INPUT: Final = "langfuse.observation.input"
+    OUTPUT: Final = "langfuse.observation.output"
+
 
 CONTENT_ATTRIBUTES: Final[dict[str, str]] = {
     GEN_AI_SYSTEM_INSTRUCTIONS: "system",

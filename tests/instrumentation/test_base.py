@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import logging
+import pickle
 import subprocess
 import sys
 import types
+import weakref
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 import wrapt
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 
 from spandag.instrumentation._base import FrameworkInstrumentor, Patches
@@ -114,6 +119,77 @@ def test_a_wrapper_that_others_put_on_top_stays_and_ours_is_passive(framework):
     assert framework.Base().run() == "ran!"
 
 
+class Account:
+    """Of this module, so that it can be pickled."""
+
+    def __init__(self, balance: int) -> None:
+        self.balance = balance
+
+    def read(self) -> int:
+        return self.balance
+
+    @classmethod
+    def kind(cls) -> str:
+        return cls.__name__
+
+    @staticmethod
+    def rate() -> int:
+        return 3
+
+
+def interest() -> int:
+    return 4
+
+
+@pytest.fixture
+def account(monkeypatch) -> Iterator[Account]:
+    module = sys.modules[__name__]
+    patches = Patches()
+    for name in ("read", "kind", "rate"):
+        patches.wrap(Account, name, marking)
+    patches.wrap(module, "interest", marking)
+    yield Account(7)
+    patches.undo()
+
+
+@pytest.mark.parametrize(
+    "again",
+    [lambda value: pickle.loads(pickle.dumps(value)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
+def test_what_is_wrapped_is_pickled_and_copied_as_it_was_before(account, again):
+    assert again(account.read)() == "<7>"
+    assert again(account.kind)() == again(Account.kind)() == "<Account>"
+    assert again(account.rate)() == again(Account.rate)() == "<3>"
+    assert again(Account.read)(account) == "<7>"
+    assert again(vars(sys.modules[__name__])["interest"])() == "<4>"
+
+
+def test_a_copied_method_is_that_of_the_copied_object(account):
+    assert copy.copy(account.read).__self__ is account
+    copied = copy.deepcopy({"account": account, "read": account.read})
+    assert copied["read"].__self__ is copied["account"] is not account
+
+
+def test_a_class_that_is_wrapped_goes_when_its_program_is_done_with_it():
+    patches = Patches()
+
+    def make() -> weakref.ref[Any]:
+        class Local:
+            def run(self) -> object:
+                return __class__  # type: ignore[name-defined]
+
+        patches.wrap(Local, "run", marking)
+        assert str(Local().run()).startswith("<<class")
+        return weakref.ref(Local)
+
+    gone = make()
+    gc.collect()
+
+    assert gone() is None
+    patches.undo()
+
+
 def test_wrappers_are_passed_by_under_suppression(framework):
     patches = Patches()
     patches.wrap(framework, "helper", marking)
@@ -201,8 +277,11 @@ def test_a_version_that_is_not_supported_is_left_alone(instrumentor, install, ca
 
     with caplog.at_level(logging.INFO, logger="spandag"):
         instrumentor.instrument()
+        assert spandag_test_framework.helper() == "helped"
+        instrumentor.instrument()
+        instrumentor.uninstrument()
 
-    assert spandag_test_framework.helper() == "helped"
+    # It was never installed, so it is neither there already nor removed.
     [record] = caplog.records
     assert version in record.getMessage()
     assert "spandag-test-framework >= 1.2, < 2" in record.getMessage()
@@ -215,11 +294,28 @@ def test_instrumenting_twice_is_once(instrumentor, install, caplog):
     instrumentor.instrument()
     with caplog.at_level(logging.INFO, logger="spandag"):
         Instrumentor().instrument()
+        Instrumentor().instrument()
 
     assert spandag_test_framework.helper() == "<helped>"
     assert [record.getMessage() for record in caplog.records] == [
         "spandag: spandag_test_framework hooks are already installed"
     ]
+
+
+def test_instrumenting_with_another_provider_is_warned_about(
+    instrumentor, install, caplog, recorder, global_recorder
+):
+    install("1.2.3")
+    instrumentor.instrument()
+
+    with caplog.at_level(logging.WARNING, logger="spandag"):
+        instrumentor.instrument(tracer_provider=global_recorder.provider)
+        assert caplog.records == []  # the global one, which it has
+        instrumentor.instrument(tracer_provider=TracerProvider())
+        instrumentor.instrument(tracer_provider=TracerProvider())
+
+    [record] = caplog.records
+    assert "with another tracer provider" in record.getMessage()
 
 
 def test_uninstrumenting_puts_everything_back(instrumentor, install):

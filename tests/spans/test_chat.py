@@ -9,11 +9,12 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
+from spandag import _guard
 from spandag.pricing import Usage
 from spandag.spans.chat import ChatResponse, start_chat
 from spandag.spans.content import message, text_part
-from spandag.spans.node import current
-from spandag.spans.operations import start_agent
+from spandag.spans.node import Node, current
+from spandag.spans.operations import start_agent, start_run
 
 
 @pytest.fixture
@@ -194,6 +195,103 @@ def test_an_agent_within_a_call_has_calls_of_its_own(recorder, tracer):
         pass
 
     assert recorder.tree() == ["chat outer", "  invoke_agent a", "    chat inner"]
+
+
+def totals_of(recorder: Any, name: str) -> dict[str, Any]:
+    return {
+        key.removeprefix("spandag.total."): value
+        for key, value in recorder.named(name).attributes.items()
+        if key.startswith("spandag.total.")
+    }
+
+
+def work(tracer: Any, outer_usage: Usage | None) -> None:
+    """A model that has an agent think, whose model is asked twice."""
+    with start_run(tracer, "r", node_class=Node), start_chat(tracer, "gpt-4o", provider="openai") as outer:
+        with start_agent(tracer, "a"):
+            for _ in range(2):
+                with start_chat(tracer, "gpt-4o-mini", provider="openai") as inner:
+                    inner.respond(ChatResponse(usage=Usage(100, 10)))
+        if outer_usage is not None:
+            outer.respond(ChatResponse(usage=outer_usage))
+
+
+@pytest.mark.parametrize(
+    ("outer_usage", "tokens_in", "tokens_out", "cost"),
+    [
+        (Usage(200, 20), 200, 20, 200 * 2.5 + 20 * 10),
+        (Usage(0, 0), 0, 0, None),
+        (None, 200, 20, 200 * 0.15 + 20 * 0.60),
+        (Usage(None, None), 200, 20, 200 * 0.15 + 20 * 0.60),
+    ],
+)
+def test_an_agent_within_a_call_is_counted_once(recorder, tracer, outer_usage, tokens_in, tokens_out, cost):
+    work(tracer, outer_usage)
+
+    priced = {} if cost is None else {"cost": pytest.approx(cost / 1_000_000)}
+    assert totals_of(recorder, "invoke_workflow r") == {
+        "input_tokens": tokens_in,
+        "output_tokens": tokens_out,
+        "unpriced_calls": 0,
+        **priced,
+    }
+    assert totals_of(recorder, "invoke_agent a")["input_tokens"] == 200
+
+
+def test_a_layer_of_a_call_takes_nothing_from_the_agents_within_it(recorder, tracer):
+    with (
+        start_run(tracer, "r", node_class=Node),
+        start_chat(tracer, "outer"),
+        start_chat(tracer, "layer"),
+        start_agent(tracer, "a"),
+        start_chat(tracer, "inner") as inner,
+    ):
+        inner.respond(ChatResponse(usage=Usage(100, 10)))
+
+    assert totals_of(recorder, "invoke_workflow r")["input_tokens"] == 100
+
+
+def test_a_call_without_tokens_is_not_one_without_a_price(recorder, tracer):
+    with start_agent(tracer, "a"), start_chat(tracer, "unheard-of") as chat:
+        chat.set_usage(0, 0)
+
+    assert totals_of(recorder, "invoke_agent a") == {
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "unpriced_calls": 0,
+    }
+
+
+@pytest.mark.parametrize("strange", [-5, float("nan"), float("inf"), "12", True])
+def test_what_is_no_amount_is_left_out_and_spoils_no_sum(recorder, tracer, strange, caplog, monkeypatch):
+    monkeypatch.setattr(_guard, "_said", set())
+    with start_agent(tracer, "a"):
+        with start_chat(tracer, "m") as good:
+            good.set_usage(10, 1, cost=0.5)
+        with start_chat(tracer, "m") as chat:
+            chat.set_usage(strange, 3, reasoning_tokens=strange, cost=strange)
+
+    usage = {k: v for k, v in recorder.spans[2].attributes.items() if "usage" in k or "cost" in k}
+    assert usage == {"gen_ai.usage.output_tokens": 3}
+    assert totals_of(recorder, "invoke_agent a") == {
+        "input_tokens": 10,
+        "output_tokens": 4,
+        "unpriced_calls": 1,
+        "cost": 0.5,
+    }
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"spandag: {name} of a model call is left out: {strange!r} is no amount"
+        for name in ("cost", "input_tokens", "reasoning_tokens")
+    ]
+
+
+def test_a_user_who_cannot_count_still_fails(recorder, tracer):
+    with pytest.raises(ValueError), start_chat(tracer, "m") as chat:
+        chat.set_usage("12", 3)  # type: ignore[arg-type]
+        raise ValueError("no")
+
+    [span] = recorder.spans
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
 
 
 class TestBesideTheOfficialLibrary:

@@ -20,7 +20,7 @@ from spandag.spans.content import (
     tool_call_part,
     tool_response_part,
 )
-from spandag.spans.operations import set_tool_result, start_tool
+from spandag.spans.operations import set_tool_result, start_agent, start_tool
 
 VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
@@ -111,6 +111,87 @@ def test_lone_surrogates_and_depth_do_not_break(recorder, capture_content):
     with start_tool(recorder.provider.get_tracer("t"), "t", arguments=lambda: "\ud800\x00"):
         pass
     assert "gen_ai.tool.call.arguments" in recorder.spans[0].attributes
+
+
+class Tree:
+    """A tree of dicts that know their parents."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.root = self._grown({"name": "root"}, width, depth)
+
+    def _grown(self, node: dict[str, Any], width: int, depth: int) -> dict[str, Any]:
+        node["children"] = [
+            self._grown({"name": f"{i}", "parent": node}, width, depth - 1)
+            for i in range(width if depth else 0)
+        ]
+        return node
+
+
+def test_a_value_that_leads_back_to_itself_is_cut_where_it_does(capture_content):
+    assert json.loads(content_json(lambda: Tree(2, 1).root) or "") == {
+        "name": "root",
+        "children": [
+            {"name": "0", "parent": "<cycle>", "children": []},
+            {"name": "1", "parent": "<cycle>", "children": []},
+        ],
+    }
+    twice = ["same"]
+    assert json.loads(content_json(lambda: [twice, twice]) or "") == [["same"], ["same"]]
+
+
+def test_a_web_of_values_is_cut_at_a_number_of_them(capture_content):
+    web: list[Any] = [[] for _ in range(60)]
+    for item in web:
+        item.extend(web)
+
+    # There are more ways through it than there is time.
+    recorded = content_json(lambda: web) or ""
+
+    assert 90_000 < recorded.count(",") <= 100_000
+    assert '"… truncated"' in recorded
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("x" * 1_000_001, "x" * 1_000_000 + "… truncated"),
+        (["x" * 999_999, "ab", "c"], ["x" * 999_999, "a… truncated", "… truncated"]),
+        ({"a": "x" * 1_000_000, "b": 1}, {"a": "x" * 999_999 + "… truncated", "…": "truncated"}),
+        ("x" * 999_990 + " sk-" + "a" * 200, "x" * 999_990 + " [redacted… truncated"),
+        ([0] * 100_001, [0] * 99_999 + ["… truncated"]),
+        (10**5000, hex(10**5000)),
+    ],
+    ids=["text", "texts", "dict", "secret", "values", "number"],
+)
+def test_what_is_too_much_is_cut_and_that_is_said_where_it_is(capture_content, value, expected):
+    assert json.loads(content_json(lambda: value) or "") == expected
+
+
+def test_a_json_string_that_is_too_deep_is_a_string(capture_content):
+    deep = "[" * 100_000
+
+    assert tool_call_part("t", deep)["arguments"] == deep
+
+
+def test_a_value_that_cannot_be_shown_leaves_the_others_alone(capture_content):
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("not shown")
+
+    assert json.loads(content_json(lambda: {"a": 1, "b": Broken(), "c": b"key\nsk-" + b"a" * 20}) or "") == {
+        "a": 1,
+        "b": "<Broken>",
+        "c": "b'key\\n[redacted]'",
+    }
+
+
+def test_an_answer_is_text_and_bounded_too(recorder, capture_content):
+    with start_agent(recorder.provider.get_tracer("t"), "a") as node:
+        node.set_output(Tree(2, 1).root["children"][0])
+
+    [message] = json.loads(recorder.spans[0].attributes["gen_ai.output.messages"])
+    [part] = message["parts"]
+    assert part["content"].startswith("{'name': '0', 'parent': {'name': 'root', 'children': ['<cycle>', ")
 
 
 def test_messages_have_the_conventions_parts():

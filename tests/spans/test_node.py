@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -238,12 +241,117 @@ class LocalError(Exception):
         raise RuntimeError("an exception that cannot be shown")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+class Failing(SystemExit):
+    """As of `sys.exit("sorry")`."""
+
+    def __init__(self) -> None:
+        super().__init__("sorry")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Failing, GeneratorExit, asyncio.CancelledError])
 def test_a_span_ends_whatever_ends_it(recorder, tracer, error):
     with pytest.raises(error), start_tool(tracer, "t"):
         raise error
 
     assert recorder.spans[0].attributes["error.type"].endswith(error.__name__)
+
+
+@pytest.mark.parametrize("code", [None, 0])
+def test_a_program_that_is_done_has_not_failed(recorder, tracer, code):
+    with pytest.raises(SystemExit), start_run(tracer, "r", node_class=Node), start_tool(tracer, "t"):
+        sys.exit(code)
+
+    assert [span.status.status_code for span in recorder.spans] == [StatusCode.UNSET] * 2
+    assert [span.events for span in recorder.spans] == [(), ()]
+
+
+class Hindered(Node):
+    """A node whose own work at the end goes wrong."""
+
+    def _finish(self) -> None:
+        raise RuntimeError("ours")
+
+
+def test_what_goes_wrong_with_us_does_not_hide_what_went_wrong_with_the_user(recorder, tracer, monkeypatch):
+    monkeypatch.delenv("SPANDAG_STRICT")
+
+    with pytest.raises(ValueError), start_run(tracer, "r", node_class=Hindered):
+        raise ValueError("theirs")
+
+    [span] = recorder.spans
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "ValueError")
+
+
+class Silent:
+    def __str__(self) -> str:
+        raise RuntimeError("not shown")
+
+
+def test_an_attribute_that_cannot_be_shown_does_not_take_the_others_along(recorder, tracer, monkeypatch):
+    monkeypatch.delenv("SPANDAG_STRICT")
+
+    with start_run(tracer, "r", attributes={"a": 1, "b": Silent(), "c": 3}, node_class=Node) as node:
+        node.set_attributes({"d": Silent(), "e": 5})
+        node.add_event("model_selected", {"f": Silent(), "g": 7})
+
+    [span] = recorder.spans
+    assert {k: v for k, v in span.attributes.items() if len(k) == 1} == {"a": 1, "c": 3, "e": 5}
+    assert span.attributes["gen_ai.workflow.name"] == "r"
+    [event] = span.events
+    assert dict(event.attributes) == {"g": 7}
+
+
+def test_a_name_is_scrubbed_and_can_be_encoded(recorder, tracer):
+    with start_tool(tracer, "use sk-" + "a" * 20 + " \ud800"):
+        pass
+
+    [span] = recorder.spans
+    assert span.name == "execute_tool use [redacted] ?"
+    assert span.attributes["gen_ai.tool.name"] == "use [redacted] ?"
+
+
+def test_a_node_that_is_over_goes_with_its_last_reference(tracer):
+    class Answer:
+        pass
+
+    gc.disable()
+    try:
+        answer = Answer()
+        gone = weakref.ref(answer)
+        with start_tool(tracer, "t") as node:
+            node.context = otel_context.set_value("host", answer, node.context)
+        del answer, node
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+class Broken(trace.NonRecordingSpan):
+    """A span of a tracer that has gone wrong."""
+
+    def get_span_context(self) -> Any:
+        raise RuntimeError("broken")
+
+    is_recording = set_attribute = set_status = add_event = end = get_span_context
+
+
+class BrokenTracer(trace.Tracer):
+    def start_span(self, *args: Any, **kwargs: Any) -> Any:
+        return Broken(trace.INVALID_SPAN_CONTEXT)
+
+    start_as_current_span = start_span  # type: ignore[assignment]
+
+
+def test_a_tracer_that_is_broken_breaks_nothing_else(monkeypatch):
+    monkeypatch.delenv("SPANDAG_STRICT")
+    tracer = BrokenTracer()
+
+    with start_run(tracer, "r", node_class=Node), start_tool(tracer, "t") as node:
+        node.set_attribute("a", 1)
+        assert current() is None
+        done = True
+
+    assert done
 
 
 def test_secrets_never_reach_a_span(recorder, tracer):

@@ -145,6 +145,8 @@ def test_a_file_named_in_code_wins_over_the_environment(price_file, tmp_path):
         ({"m": {"input": -1, "output": 2}}, "must be a number"),
         ('{"m": {"input": NaN, "output": 2}}', "must be a number"),
         ({"m": {"input": True, "output": 2}}, "must be a number"),
+        ('{"m": {"input": 1' + "0" * 400 + ', "output": 2}}', "must be a number"),
+        ("[" * 100_000, "is not JSON"),
     ],
 )
 def test_a_malformed_file_is_said_once_and_passed_over(price_file, caplog, content, message):

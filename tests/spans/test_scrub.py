@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spandag.scrub import is_secret_key, scrub_attribute, scrub_text
+from spandag.scrub import is_secret_key, redacted_value, scrub_attribute, scrub_text
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -33,6 +33,15 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N
         ("DB_PASSWORD='hunter2x'", "DB_PASSWORD='[redacted]'"),
         ('{\\"client_secret\\": \\"hunter2x\\"}', '{\\"client_secret\\": \\"[redacted]\\"}'),
         ("sk-" + "a" * 20 + " and sk-" + "b" * 20, "[redacted] and [redacted]"),
+        ("aws_secret_access_key = 'wJalrXUtnFEMI'", "aws_secret_access_key = '[redacted]'"),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = [redacted]"),
+        ('{"secretAccessKey": "wJalrXUtnFEMI"}', '{"secretAccessKey": "[redacted]"}'),
+        ("PASSWORD=hunter22", "PASSWORD=[redacted]"),
+        ("export DB_PASSWORD=correcthorse && run", "export DB_PASSWORD=[redacted] && run"),
+        ("connect(password=hunter22, port=1)", "connect(password=[redacted], port=1)"),
+        ("/login?token=abc123def&password=hunter22&x=1", "/login?token=[redacted]&password=[redacted]&x=1"),
+        ('token="abcdef123456"', 'token="[redacted]"'),
+        ('{"password": 123456}', '{"password": [redacted]}'),
     ],
 )
 def test_secrets_are_replaced(text, scrubbed):
@@ -49,6 +58,12 @@ def test_secrets_are_replaced(text, scrubbed):
         "skill risk-assessment-for-everyone-here",
         "AKIA",
         "the token: 7",
+        "max_tokens=100000 max_token=1000000 eos_token='<|endoftext|>'",
+        "the password: hunter22 is what you type",
+        "Client(password=password, api_key=settings.api_key, token=load_token1())",
+        "API_KEY=$OPENAI_API_KEY PASSWORD=${PASSWORD} SECRET=os.environ['SECRET']",
+        "key = sorted(values2, key=lambda x: x)",
+        "primary_key=customer_id12, token_count=123456",
         "ÄÖÜ İ \U0001f680 \x00",
     ],
 )
@@ -68,6 +83,13 @@ def test_what_utf_8_cannot_hold_is_replaced():
         ("Authorization", True),
         ("password", True),
         ("client_secret", True),
+        ("aws_secret_access_key", True),
+        ("awsSecretAccessKey", True),
+        ("token", True),
+        ("mcp.token", True),
+        ("hf_token", True),
+        ("max_token", False),
+        ("time_to_first_token", False),
         ("max_tokens", False),
         ("gen_ai.usage.input_tokens", False),
         ("secretary", False),
@@ -89,13 +111,31 @@ def test_names_of_secrets_are_known(name, secret):
         ("n", (1, 2), [1, 2]),
         ("n", {"a": 1}, "{'a': 1}"),
         ("n", b"x", b"x"),
+        ("n", b"\xff\n", b"\xff\n"),
+        ("n", b"key\nsk-" + b"a" * 20 + b"\xff", b"key\n[redacted]\xff"),
+        ("n", bytearray(b"sk-" + b"a" * 20), b"[redacted]"),
+        ("n", ["a", b"sk-" + b"a" * 20], ["a", b"[redacted]"]),
         ("password", "x", "[redacted]"),
         ("password", ["x"], "[redacted]"),
-        ("api_key", 5, 5),
+        ("password", 123456, "[redacted]"),
+        ("password", b"x", "[redacted]"),
+        ("password", True, True),
+        ("password", "", ""),
     ],
 )
 def test_attributes_are_of_types_that_opentelemetry_takes(name, value, expected):
     assert scrub_attribute(name, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"password": 123456, "n": 1}, {"password": "[redacted]", "n": 1}),
+        ([b"sk-" + b"a" * 20, b"x"], [b"[redacted]", b"x"]),
+    ],
+)
+def test_what_others_recorded_is_scrubbed_alike(value, expected):
+    assert redacted_value(value) == expected
 
 
 @pytest.mark.parametrize(
@@ -115,6 +155,9 @@ def test_attributes_are_of_types_that_opentelemetry_takes(name, value, expected)
         "api_key=",
         "secret-",
         "password:'",
+        "PASSWORD=",
+        "password=a",
+        "token=1&",
         "token" + " " * 20,
         "hf_ghp_xox-",
     ],

@@ -85,6 +85,38 @@ def test_async_functions_and_blocks_nest_and_stay_apart_when_they_run_together(r
     assert len(set(parents.values())) == 2
 
 
+def test_a_plain_function_that_gives_something_to_await_has_it_awaited_within(recorder, capture_content):
+    async def ask(question):
+        with spandag.tool("search"):
+            await asyncio.sleep(0)
+        return question.upper()
+
+    @spandag.agent("writer")
+    def plain(question):
+        return ask(question)
+
+    async def main():
+        task = asyncio.create_task(plain("why"))  # a coroutine, as its own would be
+        assert spandag.current().type == "span"
+        return await task
+
+    assert asyncio.run(main()) == "WHY"
+    assert recorder.tree() == ["invoke_agent writer", "  execute_tool search"]
+    assert '"WHY"' in recorder.named("invoke_agent writer").attributes["gen_ai.output.messages"]
+
+
+def test_a_provider_that_is_broken_breaks_nothing_else(monkeypatch):
+    class Provider(trace.TracerProvider):
+        def get_tracer(self, *args, **kwargs):
+            raise RuntimeError("broken")
+
+    monkeypatch.delenv("SPANDAG_STRICT")
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", Provider())
+    with spandag.run("report"), spandag.phase("control"), spandag.step("fit") as attempt:
+        attempt.set_output(1)
+    assert attempt.outcome == "accepted"
+
+
 def test_one_scope_can_be_entered_by_tasks_at_the_same_time(recorder):
     phase = spandag.phase("shared")
 

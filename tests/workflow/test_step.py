@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import pickle
+import sys
 
 import pytest
 from opentelemetry import trace
@@ -97,6 +100,100 @@ def test_steps_are_counted_within_their_phase(recorder):
         if span.attributes["spandag.node.type"] == "step"
     ]
     assert numbers == [("a", 1), ("b", 2), ("c", 1), ("c", 1), ("d", 2)]
+
+
+def test_steps_within_an_attempt_are_counted_within_it(recorder):
+    with spandag.run("report"), spandag.phase("control"):
+        for attempt in spandag.step("fit").attempts():
+            with attempt:
+                for name in ("guess", "check"):
+                    with spandag.step(name):
+                        pass
+                attempt.reject() if attempt.number == 1 else None
+        with spandag.step("write"):
+            pass
+    numbers = [
+        (span.attributes["gen_ai.step.name"], span.attributes["spandag.step.number"])
+        for span in recorder.spans
+        if span.attributes["spandag.node.type"] == "step"
+    ]
+    assert numbers == [("fit", 1), ("guess", 1), ("check", 2)] * 2 + [("write", 2)]
+
+
+def test_attempts_that_were_made_before_the_run_are_in_it(recorder):
+    attempts = spandag.step("fit").attempts()
+    with spandag.run("report"), spandag.step("load"):
+        for attempt in attempts:
+            with attempt:
+                pass
+    assert recorder.tree() == ["invoke_workflow report", "  run_step load", "    run_step fit"]
+
+
+def test_one_step_can_be_entered_by_tasks_at_the_same_time(recorder):
+    step = spandag.step("load")
+
+    async def task(number: int, entered: asyncio.Event, before: asyncio.Event, after: asyncio.Event) -> None:
+        try:
+            async with step as attempt:
+                attempt.set_attribute("task", number)
+                entered.set()
+                await before.wait()
+                if number == 1:
+                    raise ValueError("no")
+        except ValueError:
+            assert number == 1
+        after.set()
+
+    async def main() -> None:
+        one, two, first_left, last_left = (asyncio.Event() for _ in range(4))
+        # Who enters first leaves first.
+        await asyncio.gather(task(1, one, two, first_left), task(2, two, first_left, last_left))
+
+    asyncio.run(main())
+    found = {span.attributes["task"]: span.attributes["spandag.attempt.outcome"] for span in recorder.spans}
+    assert found == {1: "failed", 2: "accepted"}
+
+
+def test_a_program_that_ends_within_a_step_has_not_failed_it(recorder):
+    with pytest.raises(SystemExit), spandag.run("report"), spandag.step("last"):
+        sys.exit(0)
+    assert outcomes(recorder) == [(1, "accepted")]
+    assert [span.status.status_code.name for span in recorder.spans] == ["UNSET", "UNSET"]
+
+
+def test_a_program_that_ends_with_an_error_has(recorder):
+    with pytest.raises(SystemExit), spandag.run("report"), spandag.step("last"):
+        sys.exit(3)
+    assert outcomes(recorder) == [(1, "failed")]
+    assert [span.status.status_code.name for span in recorder.spans] == ["ERROR", "ERROR"]
+
+
+def test_a_program_that_ends_after_its_last_rejection_ends(recorder):
+    with pytest.raises(SystemExit):
+        for attempt in spandag.step("fit").attempts(max_redos=0):
+            with attempt:
+                attempt.reject("no")
+                sys.exit()
+    assert outcomes(recorder) == [(1, "rejected")]
+    assert recorder.spans[0].attributes["spandag.redo.exhausted"] is True
+
+
+def test_a_spent_limit_can_be_sent_to_another_process():
+    with pytest.raises(spandag.RedoLimitExceeded) as caught:
+        for attempt in spandag.step("fit").attempts(max_redos=1):
+            with attempt:
+                attempt.set_output({"slope": attempt.number} if attempt.number == 2 else lambda: None)
+                attempt.reject(f"idea {attempt.number}", requested_by="human")
+
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent) == str(caught.value)
+    assert sent.last_output == {"slope": 2}
+    assert [(a.number, a.outcome, a.hypothesis, a.requested_by, a.output) for a in sent.attempts] == [
+        (1, "rejected", "idea 1", "human", None),
+        (2, "rejected", "idea 2", "human", {"slope": 2}),
+    ]
+    rejected = pickle.loads(pickle.dumps(spandag.Rejected("idea", requested_by="human")))
+    assert (rejected.hypothesis, rejected.requested_by) == ("idea", "human")
 
 
 def test_a_spent_limit_is_raised_from_the_last_attempt_even_past_break(recorder):
@@ -228,6 +325,67 @@ def test_a_decorated_coroutine_is_called_again_when_it_is_rejected(recorder):
     with pytest.raises(spandag.RedoLimitExceeded, match="never good"):
         asyncio.run(fit())
     assert outcomes(recorder) == [(1, "rejected")]
+
+
+@pytest.mark.parametrize("limit", [2, 0])
+def test_a_plain_function_that_gives_something_to_await_is_called_again_when_that_is_rejected(
+    recorder, capture_content, limit
+):
+    calls = []
+
+    async def fit(data):
+        with spandag.tool("fit"):
+            await asyncio.sleep(0)
+        calls.append(spandag.current("step").feedback)
+        if len(calls) == 1:
+            raise spandag.Rejected("try a power law")
+        return len(data)
+
+    @spandag.step("fit", max_redos=limit)
+    def plain(data):
+        return fit(data)
+
+    async def main():
+        with spandag.run("report"):
+            awaitable = plain([1, 2])
+            assert spandag.current().type == "run"
+            with spandag.tool("meanwhile"):
+                pass
+            result = await awaitable
+            assert spandag.current().type == "run"
+            return result
+
+    if limit == 0:
+        with pytest.raises(spandag.RedoLimitExceeded):
+            asyncio.run(main())
+        assert outcomes(recorder) == [(1, "rejected")]
+        return
+    assert asyncio.run(main()) == 2
+    assert calls == [None, "try a power law"]
+    assert outcomes(recorder) == [(1, "rejected"), (2, "accepted")]
+    assert [line.strip() for line in recorder.tree()].count("execute_tool fit") == 2
+    assert "    execute_tool fit" in recorder.tree()
+    assert "  execute_tool meanwhile" in recorder.tree()
+    assert recorder.spans[-2].attributes["spandag.output"] == "2"
+
+
+def test_what_fails_while_it_is_awaited_fails_the_attempt(recorder):
+    async def fit():
+        raise ValueError("no")
+
+    with pytest.raises(ValueError):
+        asyncio.run(spandag.step("fit")(lambda: fit())())
+    assert outcomes(recorder) == [(1, "failed")]
+
+
+@pytest.mark.filterwarnings("ignore:.*was never awaited")
+def test_what_is_never_awaited_ends_all_the_same(recorder):
+    async def fit():
+        pass
+
+    spandag.step("fit")(lambda: fit())()
+    gc.collect()
+    assert [span.name for span in recorder.spans] == ["run_step fit"]
 
 
 def test_the_running_step_can_be_rejected_from_below(recorder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
 from abc import abstractmethod
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, ClassVar
+from weakref import ref
 
 import wrapt
 from opentelemetry import trace
@@ -26,11 +28,60 @@ Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], A
 """A wrapt wrapper: called with the wrapped function, the instance, args and kwargs."""
 
 
+class _BoundFunctionWrapper(wrapt.BoundFunctionWrapper):  # type: ignore[misc]
+    """A wrapped method of an object: pickled and copied as methods are, by way of the object."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._owner(), self.__name__)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def __copy__(self) -> Any:
+        return getattr(self._owner(), self.__name__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # A class stays itself.
+        return getattr(copy.deepcopy(self._owner(), memo), self.__name__)
+
+    def _owner(self) -> Any:
+        try:
+            return self.__self__
+        except AttributeError:
+            # A static method, or a function that is taken from its class.
+            return self._self_owner
+
+
+class _FunctionWrapper(wrapt.FunctionWrapper):  # type: ignore[misc]
+    """A function with a wrapper of ours, which knows whose it is."""
+
+    __bound_function_wrapper__ = _BoundFunctionWrapper
+
+    def __init__(self, wrapped: Any, wrapper: Wrapper, patches: Patches) -> None:
+        super().__init__(wrapped, wrapper, enabled=patches.enabled)
+        self._self_patches = patches
+
+    def __reduce__(self) -> str:
+        # Functions are pickled by their names.
+        return str(self.__qualname__)
+
+    def __reduce_ex__(self, protocol: Any) -> str:
+        return self.__reduce__()
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
 class Patches:
     """Every attribute an instrumentor replaced, to be put back as the identical object."""
 
     def __init__(self) -> None:
         self._replaced: list[tuple[Any, str, object, object]] = []
+        # The host's own classes come and go; what was wrapped in one is remembered by the wrapper in it.
+        self._wrapped: dict[int, tuple[ref[Any], list[str]]] = {}
         self._active = True
 
     def wrap(self, owner: Any, name: str, wrapper: Wrapper) -> None:
@@ -47,14 +98,19 @@ class Patches:
         if original is _MISSING:
             logger.debug("%s has no %s; not instrumented", owner, name)
             return
-        self.replace(owner, name, wrapt.FunctionWrapper(original, wrapper, enabled=self._enabled))
+        setattr(owner, name, _FunctionWrapper(original, wrapper, self))
+        key = id(owner)
+        if key not in self._wrapped:
+            self._wrapped[key] = (ref(owner, lambda _: self._wrapped.pop(key, None)), [])
+        self._wrapped[key][1].append(name)
 
-    def _enabled(self) -> bool:
+    def enabled(self) -> bool:
+        """Whether what is wrapped shall be seen."""
         # If somebody wraps our wrapper, undoing leaves theirs in place; ours then only passes through.
         return self._active and is_instrumentation_enabled()
 
     def replace(self, owner: Any, name: str, value: object) -> None:
-        """Replace an attribute of a class or module."""
+        """Replace an attribute of a framework's class or module."""
         original = vars(owner).get(name, _MISSING)
         setattr(owner, name, value)
         self._replaced.append((owner, name, original, value))
@@ -72,6 +128,12 @@ class Patches:
     def undo(self) -> None:
         """Put every original back that is still covered by us alone."""
         self._active = False
+        for reference, names in list(self._wrapped.values()):
+            owner = reference()
+            for name in reversed(names):
+                with guard("put an original back"):
+                    self._unwrap(owner, name)
+        self._wrapped.clear()
         for owner, name, original, value in reversed(self._replaced):
             if vars(owner).get(name, _MISSING) is not value:
                 continue
@@ -80,6 +142,11 @@ class Patches:
             else:
                 setattr(owner, name, original)
         self._replaced.clear()
+
+    def _unwrap(self, owner: Any, name: str) -> None:
+        value = vars(owner).get(name) if owner is not None else None
+        if isinstance(value, _FunctionWrapper) and value._self_patches is self:
+            setattr(owner, name, value.__wrapped__)
 
 
 class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -98,6 +165,10 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """The same for pip."""
 
     _patches: Patches | None = None
+    _provider: TracerProvider | None = None
+    # Whether the patches are in place; the framework may never be imported, or be of another version.
+    _installed = False
+    _said_already = False
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The framework versions that are supported, as pip requirements."""
@@ -110,7 +181,7 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             **kwargs: ``tracer_provider``: the provider of the spans, the global one by default.
         """
         if self._is_instrumented_by_opentelemetry:
-            logger.info("spandag: %s hooks are already installed", self.module)
+            self._say_already(kwargs.get("tracer_provider"))
             return
         if self.module not in sys.modules and find_spec(self.module) is None:
             logger.debug("spandag: %s is not installed", self.module)
@@ -125,8 +196,9 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             super().uninstrument(**kwargs)
 
     def _instrument(self, **kwargs: Any) -> None:
-        provider: TracerProvider | None = kwargs.get("tracer_provider")
+        provider = self._provider = kwargs.get("tracer_provider")
         patches = self._patches = Patches()
+        self._said_already = False
 
         def on_import(module: ModuleType) -> None:
             if patches is self._patches:
@@ -155,12 +227,29 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             # Half a tree would mislead more than none.
             patches.undo()
             raise
+        self._installed = True
         logger.info("spandag: %s hooks are installed (%s %s)", self.module, self.module, version)
+
+    def _say_already(self, provider: TracerProvider | None) -> None:
+        if self._said_already:
+            return
+        if provider is not None and provider is not (self._provider or trace.get_tracer_provider()):
+            self._said_already = True
+            logger.warning(
+                "spandag: %s is instrumented already, with another tracer provider; its spans go on to that one."
+                " Call uninstrument() first, or name the provider the first time",
+                self.module,
+            )
+        elif self._installed:
+            self._said_already = True
+            logger.info("spandag: %s hooks are already installed", self.module)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         if self._patches is not None:
             self._patches.undo()
-            self._patches = None
+            self._patches = self._provider = None
+        if self._installed:
+            self._installed = False
             logger.info("spandag: %s hooks are removed", self.module)
 
     @abstractmethod

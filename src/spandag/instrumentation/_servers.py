@@ -1,4 +1,4 @@
-"""Whose model answers at an address, and which address it is."""
+"""Whose model it is, by the name that a library has for the provider or by the address that answers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,21 @@ _PROVIDERS = {
     "together.xyz": "together",
     "fireworks.ai": "fireworks",
 }
+# What libraries call those that the convention spells differently.
+_NAMES = {
+    "azure": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "bedrock": "aws.bedrock",
+    "fireworks_ai": "fireworks",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "together_ai": "together",
+    "vertex_ai": "gcp.vertex_ai",
+    "vertexai": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -38,6 +53,11 @@ def provider_at(host: str | None) -> str | None:
             if host == end or host.endswith((f".{end}", f"-{end}")):
                 return provider
     return None
+
+
+def provider_named(name: str) -> str:
+    """The value of ``gen_ai.provider.name`` for what AG2 or LiteLLM calls a provider."""
+    return _NAMES.get(name, name)
 
 
 def address(url: object) -> tuple[str | None, int | None]:

@@ -16,7 +16,10 @@ from spandag._guard import guard
 from spandag.pricing import Usage
 from spandag.semconv import NodeType, Operation
 from spandag.spans.content import Message, content_json
-from spandag.spans.node import Node, current, describe, qualified_name, start_node
+from spandag.spans.errors import describe, is_normal_exit, qualified_name
+from spandag.spans.node import Node, current, start_node
+from spandag.spans.totals import Totals
+from spandag.spans.usage import checked, checked_cost, is_known, tokens, total, with_finer
 
 
 @dataclass(slots=True)
@@ -108,17 +111,27 @@ class Chat(Node):
         if response.finish_reasons:
             self.set_attribute(semconv.GEN_AI_RESPONSE_FINISH_REASONS, list(response.finish_reasons))
         self.set_attribute(semconv.GEN_AI_OUTPUT_MESSAGES, content_json(response.messages))
+        spent = self.totals
         if response.usage is not None:
-            self._record_usage(response.usage, self._price(response))
+            price = self._price(response)
+            self._record_usage(response.usage, price)
+            if is_known(response.usage):
+                # Who says what a call used says it for the agents at work within it as well.
+                spent = Totals.of_call(response.usage, price.cost if price else None)
+        for node in self.ancestors():
+            node.totals.add(spent)
+            if type(node) is Chat:
+                break  # it hands on what was spent within it when it ends
 
     def _merged(self) -> ChatResponse:
         """What came back, completed by what the calls inside this one learnt."""
         response = self._response or ChatResponse()
+        response = replace(response, usage=checked(response.usage), cost=checked_cost(response.cost))
         if not self.inner:
             return response
         last, _ = self.inner[-1]
-        usage = _sum([inner.usage for inner, _ in self.inner if inner.usage is not None])
-        if len(self.inner) > 1 and _tokens(usage) > _tokens(response.usage):
+        usage = total([inner.usage for inner, _ in self.inner if inner.usage is not None])
+        if len(self.inner) > 1 and tokens(usage) > tokens(response.usage):
             # A model that asks several, or one again, hands on the last answer; all of them were paid for.
             response.usage = response.cost = None
         _complete(response, replace(last, usage=usage, cost=last.cost if len(self.inner) == 1 else None))
@@ -161,8 +174,6 @@ class Chat(Node):
                     semconv.SPANDAG_PRICE_SOURCE: price.source,
                 }
             )
-        for node in self.ancestors():
-            node.totals.add(usage.input_tokens, usage.output_tokens, price.cost if price else None)
 
 
 class _InnerChat(Chat):
@@ -171,15 +182,18 @@ class _InnerChat(Chat):
     __slots__ = ()
 
     def end(self, error: BaseException | None = None) -> None:
+        if self._ended:
+            return
         self._ended = True
         with guard("hand over an inner model call"):
-            if error is not None:
+            if error is not None and not is_normal_exit(error):
                 self.attempt_failed(error)
             response = self._merged()
             if isinstance(self.parent, Chat):
                 self.parent.inner.append((response, self._price(response)))
             elif self.shared is not None:
                 _share(self.shared, response)
+        self._let_go()
 
 
 def start_chat(
@@ -296,12 +310,14 @@ def _shared_response(shared: Any) -> ChatResponse | None:
         return None
     usage = None
     if getattr(shared, "usage_input_tokens", None) is not None:
-        usage = Usage(
-            shared.usage_input_tokens,
-            shared.usage_output_tokens,
-            getattr(shared, "usage_cache_read_input_tokens", None),
-            getattr(shared, "usage_cache_write_input_tokens", None),
-            getattr(shared, "usage_reasoning_output_tokens", None),
+        usage = checked(
+            Usage(
+                shared.usage_input_tokens,
+                shared.usage_output_tokens,
+                getattr(shared, "usage_cache_read_input_tokens", None),
+                getattr(shared, "usage_cache_write_input_tokens", None),
+                getattr(shared, "usage_reasoning_output_tokens", None),
+            )
         )
     return ChatResponse(
         model=getattr(shared, "response_model", None),
@@ -319,26 +335,6 @@ def _share(shared: Any, response: ChatResponse) -> None:
         shared.response_model = response.model
 
 
-def _tokens(usage: Usage | None) -> int:
-    return (usage.input_tokens or 0) + (usage.output_tokens or 0) if usage is not None else 0
-
-
-def _sum(usages: Sequence[Usage]) -> Usage | None:
-    def total(counts: Sequence[int | None]) -> int | None:
-        known = [count for count in counts if count is not None]
-        return sum(known) if known else None
-
-    if not usages:
-        return None
-    return Usage(
-        total([usage.input_tokens for usage in usages]),
-        total([usage.output_tokens for usage in usages]),
-        total([usage.cache_read_tokens for usage in usages]),
-        total([usage.cache_write_tokens for usage in usages]),
-        total([usage.reasoning_tokens for usage in usages]),
-    )
-
-
 def _complete(response: ChatResponse, learnt: ChatResponse) -> None:
     """Fill in what the outer call does not know itself."""
     response.model = response.model or learnt.model
@@ -349,11 +345,4 @@ def _complete(response: ChatResponse, learnt: ChatResponse) -> None:
         response.usage, response.cost = learnt.usage, learnt.cost
     elif learnt.usage is not None:
         # Frameworks drop the finer counts of the same call; the client library knows them.
-        own, finer = response.usage, learnt.usage
-        response.usage = Usage(
-            own.input_tokens,
-            own.output_tokens,
-            finer.cache_read_tokens if own.cache_read_tokens is None else own.cache_read_tokens,
-            finer.cache_write_tokens if own.cache_write_tokens is None else own.cache_write_tokens,
-            finer.reasoning_tokens if own.reasoning_tokens is None else own.reasoning_tokens,
-        )
+        response.usage = with_finer(response.usage, learnt.usage)

@@ -12,7 +12,7 @@ from typing import Any
 
 from spandag._guard import guard
 from spandag.config import Settings
-from spandag.scrub import REDACTED, is_secret_key, scrub_text
+from spandag.spans.plain import as_text, plain
 
 Message = dict[str, Any]
 """One message: ``{"role": ..., "parts": [...]}``, output messages with ``finish_reason``."""
@@ -96,7 +96,7 @@ def openai_message(raw: dict[str, Any]) -> Message:
     elif isinstance(content, list):
         parts.extend(_openai_part(item) for item in content)
     elif content is not None and content != "":
-        parts.append(text_part(str(content)))
+        parts.append(text_part(as_text(content)))
     for call in raw.get("tool_calls") or ():
         function = call.get("function") or {}
         parts.append(tool_call_part(str(function.get("name")), function.get("arguments"), call.get("id")))
@@ -107,10 +107,10 @@ def openai_message(raw: dict[str, Any]) -> Message:
 
 def _openai_part(item: Any) -> Message:
     if not isinstance(item, dict):
-        return text_part(str(item))
+        return text_part(as_text(item))
     kind = str(item.get("type", "text"))
     if kind == "text":
-        return text_part(str(item.get("text", "")))
+        return text_part(as_text(item.get("text", "")))
     for modality in ("image", "audio", "video", "file"):
         if modality in kind:
             return media_part(modality)
@@ -119,8 +119,8 @@ def _openai_part(item: Any) -> Message:
 
 def _flat_text(content: Any) -> Any:
     if isinstance(content, list):
-        texts = [item.get("text", "") if isinstance(item, dict) else str(item) for item in content]
-        return "\n".join(str(text) for text in texts)
+        texts = [item.get("text", "") if isinstance(item, dict) else item for item in content]
+        return "\n".join(map(as_text, texts))
     return content
 
 
@@ -129,7 +129,7 @@ def parsed(arguments: object) -> object:
     if isinstance(arguments, str):
         try:
             return json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             return arguments
     return arguments
 
@@ -145,27 +145,5 @@ def content_json(content: Callable[[], object] | None) -> str | None:
         value = content()
         if value is None:
             return None
-        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
     return None
-
-
-def _plain(value: object, depth: int = 0) -> object:
-    """A value as plain JSON types, without secrets; what is too deep or strange becomes text."""
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, str):
-        # A str subclass may carry anything (smolagents' AgentText does); JSON needs the text.
-        return scrub_text(str.__str__(value))
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if depth < 20:
-        if isinstance(value, dict):
-            return {
-                str(k): REDACTED if is_secret_key(str(k)) and v else _plain(v, depth + 1)
-                for k, v in value.items()
-            }
-        if isinstance(value, list | tuple | set | frozenset):
-            return [_plain(item, depth + 1) for item in value]
-        if hasattr(value, "model_dump"):
-            return _plain(value.model_dump(mode="json"), depth + 1)
-    return scrub_text(str(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ from spandag._guard import guard
 from spandag.scrub import scrub_attribute, scrub_text
 from spandag.semconv import NodeType
 from spandag.spans.content import content_json, message, text_part
+from spandag.spans.errors import describe, is_normal_exit, qualified_name
+from spandag.spans.plain import as_text
 from spandag.spans.totals import Totals
 
 _NODE_KEY = otel_context.create_key("spandag-node")
@@ -51,7 +52,7 @@ def _as_messages(role: str, value: object) -> object:
     content = _as_is(role, value)
     if content is None or isinstance(content, list):
         return content  # messages in the GenAI JSON already
-    return [message(role, [text_part(content if isinstance(content, str) else str(content))])]
+    return [message(role, [text_part(as_text(content))])]
 
 
 # Where a type's content goes, and in which form; every other type has `spandag.input` and `.output`.
@@ -85,11 +86,12 @@ class Node:
         name: What the node is called, for example the agent's or tool's name.
         agent_name: The agent at work in this node, if any.
         parent: The enclosing node of this process, if any.
-        context: The context in which work below this node runs.
+        context: The context in which work below this node runs, while it is open.
         totals: What was spent below this node so far.
     """
 
     __slots__ = (
+        "_around",
         "_ended",
         "_recorded",
         "_tokens",
@@ -118,6 +120,7 @@ class Node:
         self.agent_name = agent_name
         self.parent = parent
         self.totals = Totals()
+        self._around = base_context
         self.context = otel_context.set_value(_NODE_KEY, self, trace.set_span_in_context(span, base_context))
         self._ended = False
         self._recorded: tuple[int, str, str] | None = None
@@ -200,13 +203,15 @@ class Node:
         # The work is over now; what follows (pricing, content) is ours and not part of it.
         end_time = time.time_ns()
         try:
+            if error is not None and not is_normal_exit(error):
+                with guard("record an error"):
+                    self.fail(error, end_time)
             with guard("finish a span"):
                 self._finish()
-                if error is not None:
-                    self.fail(error, end_time)
         finally:
             with guard("end a span"):
                 self.span.end(end_time)
+            self._let_go()
 
     def fail(self, error: BaseException, at: int | None = None) -> None:
         """Mark the span as failed by an exception, recorded once on its way up.
@@ -246,6 +251,11 @@ class Node:
         self.span.set_status(Status(StatusCode.ERROR, scrub_text(message)))
         self.span.set_attribute(semconv.ERROR_TYPE, error_type)
 
+    def _let_go(self) -> None:
+        """Break the cycle with the context, so that what instrumentors put in goes with the last reference to us."""
+        with guard("let go of a context"):
+            self.context = trace.set_span_in_context(self.span, self._around)
+
     def _finish(self) -> None:
         """Set what is only known at the end."""
         if self.type in _WITH_TOTALS:
@@ -263,14 +273,18 @@ class Node:
         self._tokens.append(otel_context.attach(self.context))
         return self
 
+    def step_out(self) -> None:
+        """Be current no more, without ending, until it is entered again."""
+        if self._tokens:
+            otel_context.detach(self._tokens.pop())  # type: ignore[arg-type]
+
     def __exit__(
         self,
         exc_type: type[BaseException] | None,
         error: BaseException | None,
         trace_back: TracebackType | None,
     ) -> bool | None:
-        if self._tokens:
-            otel_context.detach(self._tokens.pop())  # type: ignore[arg-type]
+        self.step_out()
         self.end(error)
         return None
 
@@ -296,14 +310,18 @@ def current(node_type: str | None = None) -> Node | None:
         node_type: One of `spandag.semconv.NodeType`; None for the innermost node.
     """
     node = otel_context.get_value(_NODE_KEY)
-    if not isinstance(node, Node):
-        return None
-    if node.span.get_span_context().trace_id != trace.get_current_span().get_span_context().trace_id:
-        # Somebody went on in another trace (a remote parent was attached, say): not below us.
+    # Where somebody went on in another trace (a remote parent was attached, say), it is not below us.
+    if not isinstance(node, Node) or not _same_trace(node.span, trace.get_current_span()):
         return None
     if node_type is None or node.type == node_type:
         return node
     return next((n for n in node.ancestors() if n.type == node_type), None)
+
+
+def _same_trace(one: Span, other: Span) -> bool:
+    with guard("compare two spans"):
+        return one.get_span_context().trace_id == other.get_span_context().trace_id
+    return False
 
 
 def unrecorded(node_type: str, node_class: type[NodeT]) -> NodeT:
@@ -322,6 +340,7 @@ def start_node(
     links: Sequence[Link] = (),
     agent_name: str | None = None,
     context: Context | None = None,
+    start_time: int | None = None,
     node_class: type[NodeT],
 ) -> NodeT:
     """Start a span and make it a node; it is not made current yet.
@@ -338,6 +357,7 @@ def start_node(
         links: Span links.
         agent_name: The agent at work below; the parent's by default.
         context: The parent context; the current one by default.
+        start_time: When it started, in Unix ns; now by default.
         node_class: The class of the node.
     """
     parent_context = otel_context.get_current() if context is None else context
@@ -346,19 +366,20 @@ def start_node(
     span: Span = trace.INVALID_SPAN
     with guard("start a span"):
         span = tracer.start_span(
-            span_name,
+            scrub_text(span_name),
             context=parent_context,
             kind=kind,
             attributes=clean({semconv.SPANDAG_NODE_TYPE: node_type, **(attributes or {})}),
             links=list(links),
+            start_time=start_time,
             record_exception=False,
             set_status_on_exception=False,
         )
     if span is trace.INVALID_SPAN:
         # What runs below shall still find its parent, not this hole.
-        span = trace.get_current_span(parent_context)
-        span = trace.NonRecordingSpan(span.get_span_context())
-    if parent is not None and parent.span.get_span_context().trace_id != span.get_span_context().trace_id:
+        with guard("go on below a span"):
+            span = trace.NonRecordingSpan(trace.get_current_span(parent_context).get_span_context())
+    if parent is not None and not _same_trace(parent.span, span):
         parent = None
     return node_class(
         span,
@@ -371,27 +392,10 @@ def start_node(
 
 
 def clean(attributes: Mapping[str, object]) -> dict[str, Any]:
-    """Attributes without None and without secrets."""
-    with guard("clean attributes"):
-        return {name: scrub_attribute(name, value) for name, value in attributes.items() if value is not None}
-    return {}
-
-
-def qualified_name(exception: type[BaseException]) -> str:
-    """The value of ``error.type`` for an exception: its qualified name, bare for built-ins."""
-    if exception.__module__ in ("builtins", "__main__"):
-        return exception.__qualname__
-    return f"{exception.__module__}.{exception.__qualname__}"
-
-
-def describe(error: BaseException) -> str:
-    """The exception's message, whatever its ``__str__`` does."""
-    try:
-        return str(error)
-    except Exception:
-        return ""
-
-
-def is_cancellation(error: BaseException | None) -> bool:
-    """Whether an exception means that the work was called off, not that it failed."""
-    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit))
+    """Attributes without None and without secrets; one that cannot be shown does not take the others along."""
+    cleaned: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if value is not None:
+            with guard("clean an attribute"):
+                cleaned[name] = scrub_attribute(name, value)
+    return cleaned

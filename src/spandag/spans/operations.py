@@ -130,6 +130,7 @@ def start_agent(
     input_messages: Callable[[], list[Message]] | None = None,
     system_instructions: Callable[[], object] | None = None,
     attributes: Mapping[str, object] | None = None,
+    start_time: int | None = None,
 ) -> Node:
     """Start ``invoke_agent {agent}``: `agent`, or `sub_agent` below another agent."""
     around = current()
@@ -149,6 +150,7 @@ def start_agent(
             **(attributes or {}),
         },
         agent_name=name,
+        start_time=start_time,
         node_class=Node,
     )
 
@@ -258,6 +260,7 @@ def _start(
     agent_name: str | None = None,
     links: Sequence[Link] = (),
     context: Context | None = None,
+    start_time: int | None = None,
     node_class: type[NodeT],
 ) -> NodeT:
     return start_node(
@@ -269,5 +272,6 @@ def _start(
         agent_name=agent_name,
         links=links,
         context=context,
+        start_time=start_time,
         node_class=node_class,
     )

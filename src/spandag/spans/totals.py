@@ -6,6 +6,8 @@ import threading
 from dataclasses import dataclass
 
 from spandag import semconv
+from spandag.pricing import Usage
+from spandag.spans.usage import tokens
 
 # Held for a few additions per model call; a lock per node would cost more than it saves.
 _lock = threading.Lock()
@@ -20,6 +22,7 @@ class Totals:
         input_tokens: Tokens in, cached ones included.
         output_tokens: Tokens out, reasoning included.
         cost: USD of the calls whose price is known.
+        priced_calls: Calls whose price is known.
         unpriced_calls: Calls that used tokens and whose price is not known.
     """
 
@@ -27,18 +30,35 @@ class Totals:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
+    priced_calls: int = 0
     unpriced_calls: int = 0
 
-    def add(self, input_tokens: int | None, output_tokens: int | None, cost: float | None) -> None:
-        """Add one model call."""
+    @classmethod
+    def of_call(cls, usage: Usage, cost: float | None) -> Totals:
+        """What one model call spent.
+
+        Args:
+            usage: Its tokens.
+            cost: USD; None where its price is not known.
+        """
+        return cls(
+            calls=1,
+            input_tokens=usage.input_tokens or 0,
+            output_tokens=usage.output_tokens or 0,
+            cost=cost or 0.0,
+            priced_calls=int(cost is not None),
+            unpriced_calls=int(cost is None and tokens(usage) > 0),
+        )
+
+    def add(self, spent: Totals) -> None:
+        """Add what was spent below."""
         with _lock:
-            self.calls += 1
-            self.input_tokens += input_tokens or 0
-            self.output_tokens += output_tokens or 0
-            if cost is None:
-                self.unpriced_calls += 1
-            else:
-                self.cost += cost
+            self.calls += spent.calls
+            self.input_tokens += spent.input_tokens
+            self.output_tokens += spent.output_tokens
+            self.cost += spent.cost
+            self.priced_calls += spent.priced_calls
+            self.unpriced_calls += spent.unpriced_calls
 
     def attributes(self) -> dict[str, int | float]:
         """The sums as ``spandag.total.*``; empty where no model was called."""
@@ -49,7 +69,7 @@ class Totals:
             semconv.SPANDAG_TOTAL_OUTPUT_TOKENS: self.output_tokens,
             semconv.SPANDAG_TOTAL_UNPRICED_CALLS: self.unpriced_calls,
         }
-        if self.unpriced_calls < self.calls:
+        if self.priced_calls:
             # Absent rather than 0 where not one call has a price.
             attributes[semconv.SPANDAG_TOTAL_COST] = round(self.cost, 12)
         return attributes

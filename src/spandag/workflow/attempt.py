@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,9 +16,11 @@ from opentelemetry.trace import Link
 from spandag import semconv
 from spandag._guard import guard, logger
 from spandag.semconv import LinkType, Outcome
-from spandag.spans.node import Node, is_cancellation
+from spandag.spans.errors import is_cancellation, is_normal_exit
+from spandag.spans.node import Node
 from spandag.spans.operations import start_step
 from spandag.workflow.scope import tracer
+from spandag.workflow.section import Section
 
 
 class Rejected(Exception):
@@ -43,6 +46,7 @@ class RedoLimitExceeded(Exception):
     """
 
     def __init__(self, name: str, attempts: list[Attempt]) -> None:
+        self._name = name
         self.attempts = attempts
         self.last_output = attempts[-1].output
         times = "once" if len(attempts) == 1 else f"{len(attempts)} times"
@@ -52,9 +56,22 @@ class RedoLimitExceeded(Exception):
             + (f"; last: {hypothesis}" if hypothesis else "")
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # In another process there are no spans; what was said and made there is known here.
+        return _limit_exceeded, (self._name, [attempt.result for attempt in self.attempts])
+
 
 # Users know them, and `error.type` names them, by their public names.
 Rejected.__module__ = RedoLimitExceeded.__module__ = "spandag"
+
+
+def _limit_exceeded(name: str, results: list[tuple[Any, ...]]) -> RedoLimitExceeded:
+    plan = Plan(name=name, number=0, input=None, max_redos=len(results) - 1, context=Context())
+    for result in results:
+        attempt = Attempt(plan)
+        attempt.outcome, attempt.hypothesis, attempt.requested_by, attempt.output = result
+        plan.attempts.append(attempt)
+    return RedoLimitExceeded(name, plan.attempts)
 
 
 @dataclass(slots=True)
@@ -71,7 +88,7 @@ class Plan:
     attempts: list[Attempt] = field(default_factory=list)
 
 
-class StepNode(Node):
+class StepNode(Section):
     """The node of an attempt, as `spandag.current("step")` gives it."""
 
     __slots__ = ("attempt",)
@@ -158,6 +175,16 @@ class Attempt:
             )
         return self._node
 
+    @property
+    def result(self) -> tuple[str | None, str | None, str | None, object]:
+        """Outcome, hypothesis, who asked, and output, as they can be sent; None for an output that cannot."""
+        output = self.output
+        try:
+            pickle.dumps(output)
+        except Exception:
+            output = None
+        return self.outcome, self.hypothesis, self.requested_by, output
+
     # -- what the body says -------------------------------------------------------
 
     def set_output(self, value: object) -> None:
@@ -228,7 +255,7 @@ class Attempt:
         node, plan = self.node, self._plan
         if isinstance(error, Rejected):
             self._rejected, self.hypothesis, self.requested_by = True, error.hypothesis, error.requested_by
-        failure = None if isinstance(error, Rejected) else error
+        failure = None if isinstance(error, Rejected) or is_normal_exit(error) else error
         self.outcome = self._judge(failure)
         # A plain block has no limit to spend; a failure is told by its own exception.
         self._exhausted = (
@@ -248,7 +275,7 @@ class Attempt:
             if self._exhausted:
                 node.set_attribute(semconv.SPANDAG_REDO_EXHAUSTED, True)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self._exhausted:
+        if self._exhausted and not is_normal_exit(error):
             raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
         return isinstance(error, Rejected) and plan.max_redos is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Mapping
 
@@ -16,20 +15,7 @@ from spandag._guard import guard, say_once
 from spandag.spans.node import Node, current
 from spandag.spans.operations import start_phase, start_run
 from spandag.workflow.scope import Scope, check_name, tracer
-
-
-class Section(Node):
-    """A run or a phase: it numbers the steps within it."""
-
-    __slots__ = ("_numbers",)
-
-    _numbers: itertools.count[int]
-
-    def next_step_number(self) -> int:
-        """The number for the next step, from 1."""
-        if not hasattr(self, "_numbers"):
-            self._numbers = itertools.count(1)
-        return next(self._numbers)
+from spandag.workflow.section import Section
 
 
 def run(
@@ -117,11 +103,12 @@ def _is_genai(span: Span) -> bool:
 
 
 def _warn_if_unsampled(node: Node) -> None:
-    context = node.span.get_span_context()
-    if context.is_valid and not node.span.is_recording() and not context.trace_flags.sampled:
-        say_once(
-            logging.WARNING,
-            "unsampled",
-            "spandag: run %r is not sampled and will not be recorded (this is said once); see OTEL_TRACES_SAMPLER",
-            node.name,
-        )
+    with guard("look whether a run is sampled"):
+        context = node.span.get_span_context()
+        if context.is_valid and not node.span.is_recording() and not context.trace_flags.sampled:
+            say_once(
+                logging.WARNING,
+                "unsampled",
+                "spandag: run %r is not sampled and will not be recorded (this is said once); see OTEL_TRACES_SAMPLER",
+                node.name,
+            )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import weakref
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
@@ -17,6 +19,7 @@ from spandag.spans.node import Node, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 NodeT = TypeVar("NodeT", bound=Node)
 
 _provider: TracerProvider | None = None
@@ -28,9 +31,37 @@ def use_tracer_provider(provider: TracerProvider | None) -> None:
     _provider = provider
 
 
+def provider_in_use() -> TracerProvider:
+    """The provider that the workflow API writes to."""
+    return _provider or trace.get_tracer_provider()
+
+
 def tracer() -> Tracer:
-    """The tracer of the workflow API."""
-    return trace.get_tracer("spandag", __version__, _provider)
+    """The tracer of the workflow API; one that records nothing where the provider has none to give."""
+    with guard("get a tracer"):
+        return trace.get_tracer("spandag", __version__, _provider)
+    return trace.NoOpTracer()
+
+
+class Entered(Generic[T]):
+    """The blocks that are open on one object; threads and tasks may share it."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[Node, T]] = []
+
+    def add(self, node: Node, block: T) -> None:
+        """Note a block, and the node that it has opened."""
+        self._open.append((node, block))
+
+    def leave(self) -> T | None:
+        """Take out the block that ends here: the one whose node is the nearest around; None if none is open."""
+        here = current()
+        around = [] if here is None else [here, *here.ancestors()]
+        entered = [entry for node in around for entry in self._open if entry[0] is node] or self._open[-1:]
+        if not entered:
+            return None
+        self._open.remove(entered[0])
+        return entered[0][1]
 
 
 class Scope(Generic[NodeT]):
@@ -42,7 +73,7 @@ class Scope(Generic[NodeT]):
             ...
 
 
-        @spandag.phase("planning")  # also for async functions
+        @spandag.phase("planning")  # also for functions that are async or return something to await
         def plan(task): ...
 
     Each entry and each call opens a node of its own.
@@ -52,11 +83,11 @@ class Scope(Generic[NodeT]):
         self._what = what
         self._open = open_node
         self._record_call = record_call
-        self._entered: list[NodeT] = []
+        self._entered: Entered[NodeT] = Entered()
 
     def __enter__(self) -> NodeT:
         node = self._open()
-        self._entered.append(node)
+        self._entered.add(node, node)
         return node.__enter__()
 
     def __exit__(
@@ -65,18 +96,9 @@ class Scope(Generic[NodeT]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        node = self._leave()
+        node = self._entered.leave()
         if node is not None:
             node.__exit__(exc_type, error, traceback)
-
-    def _leave(self) -> NodeT | None:
-        # Blocks of other threads and tasks may be open on the same object: ours is the current one.
-        here = current()
-        node = next((n for n in reversed(self._entered) if n is here), None)
-        if node is None:
-            return self._entered.pop() if self._entered else None
-        self._entered.remove(node)
-        return node
 
     async def __aenter__(self) -> NodeT:
         return self.__enter__()
@@ -105,14 +127,27 @@ class Scope(Generic[NodeT]):
             return cast(Callable[P, R], async_wrapper)
 
         @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._open() as node:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with ExitStack() as block:
+                node = block.enter_context(self._open())
                 self._record_arguments(node, function, args, kwargs)
                 result = function(*args, **kwargs)
+                if inspect.isawaitable(result):
+                    return self._await(stepped_out(node, block), node, result)
                 self._record_result(node, result)
                 return result
 
-        return wrapper
+        return cast(Callable[P, R], wrapper)
+
+    def _await(self, block: ExitStack, node: Node, result: Awaitable[Any]) -> Any:
+        async def within() -> Any:
+            with block:
+                node.__enter__()
+                awaited = await result
+                self._record_result(node, awaited)
+                return awaited
+
+        return ending(within(), node)
 
     def _record_arguments(self, node: Node, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         if self._record_call:
@@ -121,6 +156,21 @@ class Scope(Generic[NodeT]):
     def _record_result(self, node: Node, result: object) -> None:
         if self._record_call:
             node.set_output(lambda: result)
+
+
+def stepped_out(node: Node, block: ExitStack) -> ExitStack:
+    """Leave a block without ending it: what was called in it gave something to await, which goes on in it.
+
+    Enter the node again within the block that this returns.
+    """
+    node.step_out()
+    return block.pop_all()
+
+
+def ending(coroutine: Any, node: Node) -> Any:
+    """The coroutine; a node whose end it is ends as well where nobody ever awaits it."""
+    weakref.finalize(coroutine, node.end).atexit = False
+    return coroutine
 
 
 def check_name(what: str, name: object) -> None:

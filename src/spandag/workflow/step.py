@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, ParamSpec, TypeVar, cast
 
 from spandag.semconv import Outcome
 from spandag.spans.node import current
 from spandag.workflow.attempt import Attempt, Plan
-from spandag.workflow.run import Section
-from spandag.workflow.scope import bound_arguments, check_decorated, check_name
+from spandag.workflow.scope import (
+    Entered,
+    bound_arguments,
+    check_decorated,
+    check_name,
+    ending,
+    stepped_out,
+)
+from spandag.workflow.section import Section
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,7 +49,7 @@ class Step:
         self._number = number
         self._input = input
         self._max_redos = max_redos
-        self._entered: list[Attempt] = []
+        self._entered: Entered[Attempt] = Entered()
 
     def attempts(self, max_redos: int | None = None) -> Iterator[Attempt]:
         """The attempts of this step: the next one follows when the last was rejected.
@@ -59,15 +67,16 @@ class Step:
             ValueError: The limit is negative.
         """
         limit = self._max_redos if max_redos is None else _checked_limit(max_redos)
-        return _attempts(self._plan(limit))
+        return _attempts(lambda: self._plan(limit))
 
     def __enter__(self) -> Attempt:
-        attempt = Attempt(self._plan(None))
-        self._entered.append(attempt)
-        return attempt.__enter__()
+        attempt = Attempt(self._plan(None)).__enter__()
+        self._entered.add(attempt.node, attempt)
+        return attempt
 
     def __exit__(self, *exc_info: Any) -> bool | None:
-        return self._entered.pop().__exit__(*exc_info) if self._entered else None
+        attempt = self._entered.leave()
+        return attempt.__exit__(*exc_info) if attempt is not None else None
 
     async def __aenter__(self) -> Attempt:
         return self.__enter__()
@@ -91,20 +100,25 @@ class Step:
             return cast(Callable[P, R], async_wrapper)
 
         @functools.wraps(function)
-        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            for attempt in self._attempts_of_call(function, args, kwargs):
-                with attempt:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+            attempts = self._attempts_of_call(function, args, kwargs)
+            for attempt in attempts:
+                with ExitStack() as block:
+                    block.enter_context(attempt)
                     result = function(*args, **kwargs)
+                    if inspect.isawaitable(result):
+                        again = functools.partial(function, *args, **kwargs)
+                        return _await(stepped_out(attempt.node, block), attempt, result, attempts, again)
                     attempt.set_output(result)
             return result
 
-        return wrapper
+        return cast(Callable[P, R], wrapper)
 
     def _attempts_of_call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Attempt]:
         plan = self._plan(self._max_redos)
         if self._input is None:
             plan.input = lambda: bound_arguments(function, args, kwargs)
-        return _attempts(plan)
+        return _attempts(lambda: plan)
 
     def _plan(self, max_redos: int | None) -> Plan:
         return Plan(
@@ -131,7 +145,34 @@ def _checked_limit(max_redos: int) -> int:
     return max_redos
 
 
-def _attempts(plan: Plan) -> Iterator[Attempt]:
+def _await(
+    block: ExitStack,
+    attempt: Attempt,
+    result: Awaitable[Any],
+    further: Iterator[Attempt],
+    again: Callable[[], Any],
+) -> Any:
+    """Go on with an attempt whose function gave something to await, and with those after it."""
+
+    async def within() -> Any:
+        with block:
+            attempt.node.__enter__()
+            awaited = await result
+            attempt.set_output(awaited)
+        for redo in further:
+            with redo:
+                awaited = again()
+                if inspect.isawaitable(awaited):
+                    awaited = await awaited
+                redo.set_output(awaited)
+        return awaited
+
+    return ending(within(), attempt.node)
+
+
+def _attempts(begin: Callable[[], Plan]) -> Iterator[Attempt]:
+    # With the first attempt, not before: the loop may be made before the run that it is in.
+    plan = begin()
     attempt = Attempt(plan)
     try:
         while True:

@@ -21,6 +21,8 @@ def test_a_conversation(recorder: Any, pair: Any, look: Any) -> None:
         "gen_ai.operation.name": "invoke_workflow",
         "gen_ai.workflow.name": "user and helper",
         "spandag.node.type": "conversation",
+        "spandag.message.sender": "user",
+        "spandag.message.recipient": "helper",
         "spandag.total.input_tokens": 300,
         "spandag.total.output_tokens": 30,
         "spandag.total.cost": pytest.approx((160 * 2 + 140 * 1 + 30 * 10) / 1e6),
@@ -39,6 +41,8 @@ def test_a_turn_with_a_model(recorder: Any, pair: Any, look: Any) -> None:
         "gen_ai.agent.name": "helper",
         "gen_ai.request.model": "test-model",
         "spandag.node.type": "agent",
+        "spandag.message.sender": "user",
+        "spandag.message.recipient": "helper",
         "spandag.total.input_tokens": 100,
         "spandag.total.output_tokens": 10,
         "spandag.total.cost": pytest.approx(0.00024),
@@ -56,6 +60,8 @@ def test_a_turn_of_an_agent_with_a_description_and_without_a_model(
         "gen_ai.agent.name": "silent",
         "gen_ai.agent.description": "Says nothing.",
         "spandag.node.type": "agent",
+        "spandag.message.sender": "user",
+        "spandag.message.recipient": "silent",
     }
 
 

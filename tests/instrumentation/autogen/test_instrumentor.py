@@ -68,7 +68,7 @@ def test_instrumenting_twice_is_once(
         AG2ClassicInstrumentor().instrument(tracer_provider=recorder.provider)
     assert [record.getMessage() for record in caplog.records if record.name == "spandag"] == [
         "spandag: autogen hooks are already installed"
-    ] * 2
+    ]
     user, helper, server = pair()
     user.initiate_chat(helper, message="2 + 3?")
     assert len([span for span in recorder.spans if span.name == "chat test-model"]) == server.counted().calls

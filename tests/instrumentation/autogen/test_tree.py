@@ -382,6 +382,62 @@ def test_a_reply_function_of_the_users_runs_below_its_turn(recorder: Any, agent:
     assert recorder.tree() == ["invoke_workflow user and helper", "  invoke_agent helper", "    my answer"]
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_agent_whose_class_replies_in_its_own_way_has_turns_too(
+    recorder: Any, agent: Any, capture_content: None, look: Any, asynchronous: bool
+) -> None:
+    from autogen import ConversableAgent
+
+    class Parrot(ConversableAgent):
+        def generate_reply(self, messages: Any = None, sender: Any = None) -> Any:
+            return f"{messages[-1]['content']}!" if messages else None
+
+        async def a_generate_reply(self, messages: Any = None, sender: Any = None) -> Any:
+            return self.generate_reply(messages, sender)
+
+    user, parrot = agent("user"), Parrot("parrot", human_input_mode="NEVER", llm_config=False)
+    messages = [{"role": "user", "content": "Hello"}]
+    if asynchronous:
+        assert asyncio.run(parrot.a_generate_reply(messages, user)) == "Hello!"
+    else:
+        assert parrot.generate_reply(messages=messages, sender=user) == "Hello!"
+    assert parrot.generate_reply([]) is None
+
+    [span] = recorder.spans
+    assert look.attributes(span) == {
+        "spandag.node.type": "agent",
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": "parrot",
+        "gen_ai.input.messages": '[{"role":"user","parts":[{"type":"text","content":"Hello"}]}]',
+        "gen_ai.system_instructions": '[{"type":"text","content":"You are a helpful AI Assistant."}]',
+        "gen_ai.output.messages": '[{"role":"assistant","parts":[{"type":"text","content":"Hello!"}]}]',
+        "spandag.message.sender": "user",
+        "spandag.message.recipient": "parrot",
+    }
+    # From when it was asked, not from when it was known to have answered.
+    assert span.end_time > span.start_time
+
+
+def test_an_agent_whose_class_goes_on_to_the_frameworks_reply_has_one_turn(
+    recorder: Any, serve: Any, config: Any
+) -> None:
+    from autogen import ConversableAgent
+
+    class Polite(ConversableAgent):
+        # Without `exclude`, which newer versions pass themselves.
+        def generate_reply(self, messages: Any = None, sender: Any = None) -> Any:
+            return f"Please: {super().generate_reply(messages=messages, sender=sender)}"
+
+    server = serve(polite=["sit down"])
+    polite = Polite(
+        "polite",
+        human_input_mode="NEVER",
+        llm_config={"config_list": [config(server, "polite")], "cache_seed": None},
+    )
+    assert polite.generate_reply([{"role": "user", "content": "Hello"}]) == "Please: sit down"
+    assert recorder.tree() == ["invoke_agent polite", "  chat test-model"]
+
+
 def test_a_hook_that_asks_a_model_does_so_below_the_turn(recorder: Any, serve: Any, agent: Any) -> None:
     server = serve(helper=["Fine."], hinter=["A hint."])
     hinter = agent("hinter", server)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import gc
 import inspect
-from typing import Any
+import pickle
+import weakref
+from typing import Any, ClassVar
 
 import pytest
 import smolagents
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from smolagents import CodeAgent, Model, Tool, ToolCallingAgent, agents, local_python_executor, models
 from smolagents.local_python_executor import PythonExecutor
-from smolagents.models import ChatMessage, MessageRole
+from smolagents.models import (
+    ChatMessage,
+    ChatMessageToolCall,
+    ChatMessageToolCallFunction,
+    MessageRole,
+)
 
 from spandag.instrumentation.smolagents import SmolagentsInstrumentor
 from spandag.testing import Reply, ToolCall
@@ -207,3 +214,48 @@ def test_a_stream_read_under_suppression_records_nothing(instrumented, serve, mo
         assert list(stream)[-1].output == "done"
 
     assert instrumented.spans == []
+
+
+@pytest.mark.parametrize("kind", [CodeAgent, ToolCallingAgent])
+def test_an_agent_and_its_answer_go_with_their_last_reference(instrumented, kind):
+    class Answer:
+        pass
+
+    class Mine(Model):
+        def generate(self, messages: Any, **kwargs: Any) -> ChatMessage:
+            if kind is CodeAgent:
+                return ChatMessage(
+                    role=MessageRole.ASSISTANT, content="<code>\nfinal_answer(answer())\n</code>"
+                )
+            call = ChatMessageToolCall(
+                id="1",
+                type="function",
+                function=ChatMessageToolCallFunction(name="final_answer", arguments={"answer": "answer"}),
+            )
+            return ChatMessage(role=MessageRole.ASSISTANT, content="", tool_calls=[call])
+
+    class MakeAnswer(Tool):
+        name = "answer"
+        description = "Make an answer."
+        inputs: ClassVar[dict[str, Any]] = {}
+        output_type = "object"
+
+        def forward(self) -> Any:
+            return Answer()
+
+    gc.collect()
+    gc.disable()
+    try:
+        agent = kind(tools=[MakeAnswer()], model=Mine(model_id="mine"), verbosity_level=0)
+        result = agent.run("Go")
+        gone = [weakref.ref(agent)] + [weakref.ref(result)] * isinstance(result, Answer)
+        del agent, result
+        assert [reference() for reference in gone] == [None] * (2 if kind is CodeAgent else 1)
+    finally:
+        gc.enable()
+
+
+def test_a_model_can_be_asked_in_another_process(instrumented):
+    model = pickle.loads(pickle.dumps(Model(model_id="mine").generate)).__self__
+
+    assert (type(model), model.model_id) == (Model, "mine")

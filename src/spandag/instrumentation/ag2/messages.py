@@ -32,6 +32,7 @@ from spandag.spans.content import (
     tool_call_part,
     tool_response_part,
 )
+from spandag.spans.plain import plain
 
 
 def input_messages(events: Iterable[BaseEvent]) -> list[Message]:
@@ -108,7 +109,7 @@ def _part(part: Input) -> Message:
     if isinstance(part, TextInput):
         return text_part(part.content)
     if isinstance(part, DataInput):
-        return text_part(json.dumps(part.data, default=_dumped, ensure_ascii=False))
+        return text_part(json.dumps(plain(part.data), ensure_ascii=False))
     if isinstance(part, BinaryInput):
         return media_part(_kind(part), str(part.media_type))
     if isinstance(part, UrlInput):
@@ -116,10 +117,6 @@ def _part(part: Input) -> Message:
     if isinstance(part, FileIdInput):
         return {"type": "file", "file_id": part.file_id}
     return {"type": type(part).__name__}
-
-
-def _dumped(value: Any) -> Any:
-    return value.model_dump(mode="json") if hasattr(value, "model_dump") else str(value)
 
 
 def _kind(part: Any) -> str:

@@ -23,7 +23,9 @@ from opentelemetry.trace import Tracer
 from spandag import semconv
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
-from spandag.instrumentation._servers import address
+from spandag.instrumentation._reading import count
+from spandag.instrumentation._request import request_attributes
+from spandag.instrumentation._servers import address, provider_named
 from spandag.instrumentation.ag2.messages import (
     input_messages,
     output_message,
@@ -38,29 +40,8 @@ from spandag.spans.node import current
 DESCRIPTIONS_KEY = otel_context.create_key("spandag-ag2-tool-descriptions")
 """Context key of a dict that a turn fills with the descriptions of the tools it offers."""
 
-# AG2's names of providers (`ModelProvider`, `ModelResponse.provider`) that the conventions spell differently.
-_PROVIDER_NAMES = {
-    "bedrock": "aws.bedrock",
-    "gemini": "gcp.gemini",
-    "google": "gcp.gemini",
-    "vertexai": "gcp.vertex_ai",
-    "mistral": "mistral_ai",
-    "xai": "x_ai",
-}
-
 # These providers count cached tokens apart from the input, and AG2 hands that on as it is.
 _CACHE_IS_APART = frozenset({"anthropic", "bedrock"})
-
-_OPTIONS: dict[str, tuple[str, type | tuple[type, ...]]] = {
-    "temperature": (semconv.GEN_AI_REQUEST_TEMPERATURE, (int, float)),
-    "top_p": (semconv.GEN_AI_REQUEST_TOP_P, (int, float)),
-    "max_tokens": (semconv.GEN_AI_REQUEST_MAX_TOKENS, int),
-    "max_completion_tokens": (semconv.GEN_AI_REQUEST_MAX_TOKENS, int),
-    "max_output_tokens": (semconv.GEN_AI_REQUEST_MAX_TOKENS, int),
-    "seed": (semconv.GEN_AI_REQUEST_SEED, int),
-    "frequency_penalty": (semconv.GEN_AI_REQUEST_FREQUENCY_PENALTY, (int, float)),
-    "presence_penalty": (semconv.GEN_AI_REQUEST_PRESENCE_PENALTY, (int, float)),
-}
 
 Call = Callable[..., Awaitable[ModelResponse]]
 
@@ -125,10 +106,10 @@ def provider_name(client: Any, config: Any) -> str | None:
             provider = module[2]
             if provider == "gemini" and getattr(getattr(client, "_client", None), "vertexai", False):
                 provider = "vertexai"
-            return _PROVIDER_NAMES.get(provider, provider)
+            return provider_named(provider)
     with suppress(Exception):
         provider = str(getattr(config.provider, "value", config.provider))
-        return _PROVIDER_NAMES.get(provider, provider)
+        return provider_named(provider)
     return None
 
 
@@ -174,19 +155,8 @@ def _options(client: Any) -> Mapping[str, Any]:
 
 
 def _request_attributes(client: Any, schema: Any) -> dict[str, object]:
-    options = _options(client)
-    attributes: dict[str, object] = {}
-    for option, (name, types) in _OPTIONS.items():
-        value = options.get(option)
-        # What is not set is a placeholder object of the client library.
-        if isinstance(value, types) and not isinstance(value, bool):
-            attributes[name] = value
-    if isinstance(n := options.get("n"), int) and n != 1:
-        attributes[semconv.GEN_AI_REQUEST_CHOICE_COUNT] = n
-    stop = options.get("stop")
-    if isinstance(stop, str | list) and stop:
-        attributes[semconv.GEN_AI_REQUEST_STOP_SEQUENCES] = [stop] if isinstance(stop, str) else stop
-    if options.get("stream") is True or getattr(client, "_streaming", None) is True:
+    attributes = request_attributes(_options(client))
+    if getattr(client, "_streaming", None) is True:
         attributes[semconv.GEN_AI_REQUEST_STREAM] = True
     if getattr(schema, "json_schema", None):
         attributes[semconv.GEN_AI_OUTPUT_TYPE] = "json"
@@ -224,16 +194,12 @@ def _usage(response: ModelResponse) -> Usage | None:
     usage = response.usage
     if not usage:
         return None
-    input_tokens, output_tokens = _count(usage.prompt_tokens), _count(usage.completion_tokens)
-    cache_read, cache_write = _count(usage.cache_read_input_tokens), _count(usage.cache_creation_input_tokens)
-    reasoning, total = _count(usage.thinking_tokens), _count(usage.total_tokens)
+    input_tokens, output_tokens = count(usage.prompt_tokens), count(usage.completion_tokens)
+    cache_read, cache_write = count(usage.cache_read_input_tokens), count(usage.cache_creation_input_tokens)
+    reasoning, total = count(usage.thinking_tokens), count(usage.total_tokens)
     if reasoning and total and total >= (input_tokens or 0) + (output_tokens or 0) + reasoning:
         # Google counts reasoning apart from the output; the total tells.
         output_tokens = (output_tokens or 0) + reasoning
     if response.provider in _CACHE_IS_APART and input_tokens is not None:
         input_tokens += (cache_read or 0) + (cache_write or 0)
     return Usage(input_tokens, output_tokens, cache_read, cache_write, reasoning)
-
-
-def _count(tokens: float | None) -> int | None:
-    return None if tokens is None else int(tokens)

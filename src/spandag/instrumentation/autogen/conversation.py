@@ -12,6 +12,7 @@ from autogen.agentchat.groupchat import GroupChatManager
 from opentelemetry import context as otel_context
 from opentelemetry.trace import Tracer
 
+from spandag import semconv
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
@@ -145,6 +146,10 @@ def _start_chat(
         tracer,
         recipient.name if in_group else f"{sender.name} and {recipient.name}",
         input_messages=_first_message(first),
+        attributes={
+            semconv.SPANDAG_MESSAGE_SENDER: sender.name,
+            semconv.SPANDAG_MESSAGE_RECIPIENT: recipient.name,
+        },
     )
     return _managed_by(recipient, node) if in_group else node
 

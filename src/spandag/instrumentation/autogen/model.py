@@ -14,29 +14,19 @@ from spandag import semconv
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
+from spandag.instrumentation._request import request_attributes
 from spandag.instrumentation._servers import address
 from spandag.instrumentation.autogen.answer import Answer
 from spandag.instrumentation.autogen.provider import provider_name
 from spandag.instrumentation.autogen.turn import begin_within_turn
 from spandag.spans.chat import Chat, ChatResponse, start_chat
 from spandag.spans.content import Message, openai_message
-from spandag.spans.node import describe, qualified_name
+from spandag.spans.errors import describe, qualified_name
+from spandag.spans.usage import total
 
 _CALL = otel_context.create_key("spandag-autogen-model-call")
 
 _REJECTED = "filter_rejected"
-
-# What the conventions name, and how a configuration does.
-_REQUEST = {
-    "temperature": semconv.GEN_AI_REQUEST_TEMPERATURE,
-    "top_p": semconv.GEN_AI_REQUEST_TOP_P,
-    "max_tokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-    "max_completion_tokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-    "seed": semconv.GEN_AI_REQUEST_SEED,
-    "frequency_penalty": semconv.GEN_AI_REQUEST_FREQUENCY_PENALTY,
-    "presence_penalty": semconv.GEN_AI_REQUEST_PRESENCE_PENALTY,
-    "n": semconv.GEN_AI_REQUEST_CHOICE_COUNT,
-}
 
 
 def install(tracer: Tracer, patches: Patches) -> None:
@@ -200,14 +190,14 @@ class _Call:
             elif response is not None and last is not None and last.index != self._first:
                 self._answered_by(last.index)
             final = Answer(response)
-            answers = [Answer(attempt.response, attempt.usage) for attempt in answered]
+            usages = [Answer(attempt.response, attempt.usage).usage for attempt in answered]
             costs = [self._own_price(attempt) for attempt in answered]
             self.chat.respond(
                 ChatResponse(
                     model=final.model,
                     id=final.id,
                     finish_reasons=final.finish_reasons,
-                    usage=Answer.total_usage(answers),
+                    usage=total([usage for usage in usages if usage is not None]),
                     # A sum with an unknown part is unknown.
                     cost=sum(c for c in costs if c is not None) if costs and None not in costs else None,
                     messages=final.messages if response is not None else None,
@@ -244,15 +234,7 @@ class _Call:
 
 
 def _request(config: Mapping[str, Any]) -> dict[str, object]:
-    request: dict[str, object] = {
-        name: config[key]
-        for key, name in _REQUEST.items()
-        if isinstance(config.get(key), int | float) and not (key == "n" and config[key] == 1)
-    }
-    if stop := config.get("stop"):
-        request[semconv.GEN_AI_REQUEST_STOP_SEQUENCES] = [stop] if isinstance(stop, str) else list(stop)
-    if config.get("stream"):
-        request[semconv.GEN_AI_REQUEST_STREAM] = True
+    request = request_attributes(config)
     if config.get("response_format") is not None:
         request[semconv.GEN_AI_OUTPUT_TYPE] = "json"
     return request

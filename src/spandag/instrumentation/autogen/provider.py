@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from spandag.instrumentation._servers import provider_at
+from spandag.instrumentation._servers import provider_at, provider_named
 
 # ``api_type`` as the framework compares it: by how it begins.
-_BY_API_TYPE = {
-    "azure": "azure.ai.openai",
-    "google": "gcp.gemini",
-    "anthropic": "anthropic",
-    "bedrock": "aws.bedrock",
-    "mistral": "mistral_ai",
-    "cohere": "cohere",
-    "groq": "groq",
-    "together": "together",
-    "cerebras": "cerebras",
-    "ollama": "ollama",
-    "deepseek": "deepseek",
-}
+_API_TYPES = (
+    "anthropic",
+    "azure",
+    "bedrock",
+    "cerebras",
+    "cohere",
+    "deepseek",
+    "google",
+    "groq",
+    "mistral",
+    "ollama",
+    "together",
+)
 
 
 def provider_name(api_type: str | None, host: str | None) -> str | None:
@@ -31,7 +31,7 @@ def provider_name(api_type: str | None, host: str | None) -> str | None:
         A value of ``gen_ai.provider.name``. A server of one's own that speaks OpenAI's protocol is ``openai``, as the
         convention has it.
     """
-    for beginning, name in _BY_API_TYPE.items():
+    for beginning in _API_TYPES:
         if api_type and api_type.startswith(beginning):
-            return name
+            return provider_named(beginning)
     return provider_at(host) or "openai"

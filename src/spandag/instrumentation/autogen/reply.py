@@ -9,9 +9,11 @@ from autogen.agentchat.conversable_agent import ConversableAgent
 from autogen.agentchat.groupchat import GroupChatManager
 from opentelemetry.trace import Tracer
 
+from spandag._guard import guard
 from spandag.instrumentation._base import Patches
+from spandag.instrumentation._overrides import Overrides
 from spandag.instrumentation.autogen import conversation, speaker
-from spandag.instrumentation.autogen.turn import Turn, begin_within_turn
+from spandag.instrumentation.autogen.turn import Turn, begin_within_turn, is_taking, watched
 from spandag.spans.node import Node
 
 
@@ -22,6 +24,9 @@ def install(tracer: Tracer, patches: Patches) -> None:
         def start() -> Node | Turn | None:
             return _begin(tracer, agent, args, kwargs)
 
+        with guard("look whose turn it is"):
+            if is_taking(agent):
+                return None
         return begin_within_turn("start an agent's turn", start)
 
     def generate_reply(
@@ -34,7 +39,6 @@ def install(tracer: Tracer, patches: Patches) -> None:
             with turn:
                 return wrapped(*args, **kwargs)
         with turn:
-            args, kwargs = turn.watch(args, kwargs)
             reply = wrapped(*args, **kwargs)
             turn.replied(reply)
             return reply
@@ -49,13 +53,23 @@ def install(tracer: Tracer, patches: Patches) -> None:
             with turn:
                 return await wrapped(*args, **kwargs)
         with turn:
-            args, kwargs = turn.watch(args, kwargs)
             reply = await wrapped(*args, **kwargs)
             turn.replied(reply)
             return reply
 
-    patches.wrap(ConversableAgent, "generate_reply", generate_reply)
-    patches.wrap(ConversableAgent, "a_generate_reply", a_generate_reply)
+    def try_reply_functions(
+        wrapped: Callable[..., Any], agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        with guard("follow an agent's turn"):
+            args, kwargs = watched(agent, args, kwargs)
+        return wrapped(*args, **kwargs)
+
+    # The framework's own, which a subclass's may call or not.
+    patches.wrap(ConversableAgent, "generate_reply", try_reply_functions)
+    patches.wrap(ConversableAgent, "a_generate_reply", try_reply_functions)
+    Overrides(patches, {"generate_reply": generate_reply, "a_generate_reply": a_generate_reply}).follow(
+        ConversableAgent
+    )
 
 
 def _begin(tracer: Tracer, agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Node | Turn | None:

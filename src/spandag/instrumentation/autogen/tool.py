@@ -17,7 +17,8 @@ from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
 from spandag.instrumentation.autogen.turn import begin_within_turn
 from spandag.spans.content import parsed
-from spandag.spans.node import Node, qualified_name
+from spandag.spans.errors import qualified_name
+from spandag.spans.node import Node
 from spandag.spans.operations import set_tool_result, start_tool
 
 _UNKNOWN_TOOL = "tool_not_found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container
 from contextvars import Token
 from types import TracebackType
@@ -12,10 +13,12 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Tracer
 
+from spandag import semconv
 from spandag._guard import guard
 from spandag.spans.content import Message, message, openai_message, text_part
-from spandag.spans.node import Node
+from spandag.spans.node import Node, current
 from spandag.spans.operations import set_output_messages, start_agent
+from spandag.spans.plain import as_text
 
 T = TypeVar("T")
 
@@ -40,36 +43,63 @@ def begin_within_turn(what: str, start: Callable[[], T]) -> T | None:
     return None
 
 
+def is_taking(agent: Any) -> bool:
+    """Whether this is an agent's turn already: one way of replying that goes on to another, such as its async one."""
+    turn = otel_context.get_value(_TURN)
+    return isinstance(turn, Turn) and turn.agent is agent and turn.is_innermost()
+
+
+def watched(
+    agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of the framework's own ``generate_reply``, by which the agent's turn learns what is tried."""
+    turn = otel_context.get_value(_TURN)
+    return turn.watch(args, kwargs) if isinstance(turn, Turn) and turn.agent is agent else (args, kwargs)
+
+
 class Turn:
     """A turn, whose span starts when the agent takes the floor.
 
     Asking an agent for a reply often only finds out that the conversation is over.
     Such turns would be noise, and a span cannot be taken back; so it starts with the
-    first reply function that does something, or with the first node below it.
+    first reply function that does something, or with the first node below it. An agent
+    whose class replies in its own way is known to have had it once there is a reply.
     """
 
     def __init__(self, tracer: Tracer, agent: Any, messages: Any, sender: Any) -> None:
         self._tracer = tracer
-        self._agent = agent
+        self.agent = agent
         self._messages = messages
         self._sender = sender
+        self._asked_at = 0
+        self._above: Node | None = None
         self._node: Node | None = None
         self._context: Context
         self._token: Token[Context]
 
     def __enter__(self) -> Self:
+        self._asked_at = time.time_ns()
+        self._above = current()
         self._context = otel_context.set_value(_TURN, self)
         self._token = otel_context.attach(self._context)
         return self
 
-    def open(self) -> None:
-        """Start the turn's span if there is none yet, and make it the current one."""
+    def open(self, since: int | None = None) -> None:
+        """Start the turn's span if there is none yet, and make it the current one.
+
+        Args:
+            since: When the turn began, in Unix ns, where it is over already; now by default.
+        """
         if self._node is None:
             # Whatever was opened meanwhile (a hook's own span, say) is not what the turn is below.
             otel_context.attach(self._context)
-            self._node = self._start()
+            self._node = self._start(since)
             # Not detached one by one: leaving the turn goes back to what was current before it.
             otel_context.attach(self._node.context)
+
+    def is_innermost(self) -> bool:
+        """Whether nothing has begun within this turn that still goes on."""
+        return current() is (self._node if self._node is not None else self._above)
 
     def watch(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The call's arguments, with an `exclude` that learns which reply function is next."""
@@ -89,6 +119,8 @@ class Turn:
     def replied(self, reply: Any) -> None:
         """Record the reply."""
         with guard("record an agent's reply"):
+            if reply is not None:
+                self.open(self._asked_at)
             if self._node is not None and reply is not None:
                 set_output_messages(self._node, lambda: [_as_message(reply)])
 
@@ -105,8 +137,8 @@ class Turn:
         if self._node is not None:
             self._node.end(error)
 
-    def _start(self) -> Node:
-        agent = self._agent
+    def _start(self, since: int | None) -> Node:
+        agent = self.agent
 
         def input_messages() -> list[Message]:
             messages = agent._oai_messages[self._sender] if self._messages is None else self._messages
@@ -119,6 +151,11 @@ class Turn:
             model=_model(agent),
             input_messages=input_messages,
             system_instructions=lambda: [text_part(agent.system_message)] if agent.system_message else None,
+            attributes={
+                semconv.SPANDAG_MESSAGE_SENDER: getattr(self._sender, "name", None),
+                semconv.SPANDAG_MESSAGE_RECIPIENT: agent.name,
+            },
+            start_time=since,
         )
 
 
@@ -151,4 +188,4 @@ def _model(agent: Any) -> str | None:
 def _as_message(reply: Any) -> Message:
     if isinstance(reply, dict):
         return openai_message({"role": "assistant", **reply})
-    return message("assistant", [text_part(str(reply))])
+    return message("assistant", [text_part(as_text(reply))])

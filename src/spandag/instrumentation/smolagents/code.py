@@ -11,7 +11,6 @@ from smolagents.local_python_executor import LocalPythonExecutor, PythonExecutor
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
-from spandag.instrumentation.smolagents._content import plain
 from spandag.semconv import NodeType
 from spandag.spans.node import Node
 from spandag.spans.operations import set_tool_result, start_tool
@@ -38,7 +37,7 @@ def install(tracer: Tracer, patches: Patches) -> Overrides:
                     _record_prints(node, executor)
                 raise
             with guard("record what code returned"):
-                set_tool_result(node, lambda: {"output": plain(output.output), "logs": output.logs})
+                set_tool_result(node, lambda: {"output": output.output, "logs": output.logs})
             return output
 
     executors = Overrides(patches, {"__call__": execute})

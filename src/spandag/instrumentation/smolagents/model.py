@@ -15,28 +15,13 @@ from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._generators import drive
 from spandag.instrumentation._overrides import Overrides
+from spandag.instrumentation._request import request_attributes
 from spandag.instrumentation.smolagents._content import chat_message
 from spandag.instrumentation.smolagents.provider import provider_name, server
 from spandag.instrumentation.smolagents.response import StreamedResponse, response_of
 from spandag.semconv import NodeType
 from spandag.spans.chat import Chat, start_chat
 from spandag.spans.node import Node, current
-
-_PARAMETERS = {
-    "temperature": semconv.GEN_AI_REQUEST_TEMPERATURE,
-    "top_p": semconv.GEN_AI_REQUEST_TOP_P,
-    "max_new_tokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-    "max_tokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-    "max_completion_tokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-    "seed": semconv.GEN_AI_REQUEST_SEED,
-    "frequency_penalty": semconv.GEN_AI_REQUEST_FREQUENCY_PENALTY,
-    "presence_penalty": semconv.GEN_AI_REQUEST_PRESENCE_PENALTY,
-}
-_BEDROCK_PARAMETERS = {
-    "temperature": semconv.GEN_AI_REQUEST_TEMPERATURE,
-    "topP": semconv.GEN_AI_REQUEST_TOP_P,
-    "maxTokens": semconv.GEN_AI_REQUEST_MAX_TOKENS,
-}
 
 
 def install(tracer: Tracer, patches: Patches) -> Overrides:
@@ -115,7 +100,9 @@ def _start(
     host, port = server(model)
     # The model's own parameters win, as they do in `Model._prepare_completion_kwargs`.
     parameters = {**kwargs, **(getattr(model, "kwargs", None) or {})}
-    request = _request(parameters)
+    request = request_attributes(parameters)
+    if isinstance(config := parameters.get("inferenceConfig"), Mapping):  # Amazon Bedrock's
+        request.update(request_attributes(config))
     if stop_sequences and _sends_stop(model):
         request.setdefault(semconv.GEN_AI_REQUEST_STOP_SEQUENCES, list(stop_sequences))
     if (parameters.get("response_format") or response_format) is not None:
@@ -134,22 +121,6 @@ def _start(
         if tools_to_call_from
         else None,
     )
-
-
-def _request(parameters: Mapping[str, Any]) -> dict[str, object]:
-    request: dict[str, object] = {}
-    for name, attribute in _PARAMETERS.items():
-        if isinstance(value := parameters.get(name), int | float):
-            request[attribute] = value
-    if isinstance(count := parameters.get("n"), int) and count != 1:
-        request[semconv.GEN_AI_REQUEST_CHOICE_COUNT] = count
-    if isinstance(stop := parameters.get("stop"), str | list | tuple) and stop:
-        request[semconv.GEN_AI_REQUEST_STOP_SEQUENCES] = [stop] if isinstance(stop, str) else list(stop)
-    if isinstance(config := parameters.get("inferenceConfig"), Mapping):
-        for name, attribute in _BEDROCK_PARAMETERS.items():
-            if isinstance(value := config.get(name), int | float):
-                request[attribute] = value
-    return request
 
 
 def _sends_stop(model: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spandag.instrumentation._servers import address, provider_at
+from spandag.instrumentation._servers import address, provider_at, provider_named
 
 # The model classes of smolagents, by name since they are renamed between versions; values of
 # gen_ai.provider.name where the convention has one, else what the software calls itself.
@@ -20,20 +20,6 @@ _CLASSES = {
 }
 _OPENAI_CLASSES = frozenset({"OpenAIModel", "OpenAIServerModel"})
 
-# LiteLLM's prefixes that the convention spells differently.
-_LITELLM_PREFIXES = {
-    "azure": "azure.ai.openai",
-    "azure_ai": "azure.ai.inference",
-    "bedrock": "aws.bedrock",
-    "vertex_ai": "gcp.vertex_ai",
-    "gemini": "gcp.gemini",
-    "mistral": "mistral_ai",
-    "watsonx": "ibm.watsonx.ai",
-    "xai": "x_ai",
-    "together_ai": "together",
-    "fireworks_ai": "fireworks",
-}
-
 
 def provider_name(model: Any, host: str | None) -> str | None:
     """The value of ``gen_ai.provider.name``; None where a model's class says nothing."""
@@ -43,7 +29,7 @@ def provider_name(model: Any, host: str | None) -> str | None:
             return provider_at(host) or "openai"
         if name == "LiteLLMModel":
             prefix, slash, _ = str(model.model_id).partition("/")
-            return _LITELLM_PREFIXES.get(prefix, prefix) if slash else "litellm"
+            return provider_named(prefix) if slash else "litellm"
         if name in _CLASSES:
             return _CLASSES[name]
     return None

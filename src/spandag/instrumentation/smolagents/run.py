@@ -15,11 +15,12 @@ from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._generators import drive
 from spandag.instrumentation._overrides import Overrides
-from spandag.instrumentation.smolagents._content import plain
+from spandag.instrumentation.smolagents._content import answer_part
 from spandag.instrumentation.smolagents._state import AgentRun, begin_call
 from spandag.spans.content import Message, media_part, message, text_part
 from spandag.spans.node import Node
 from spandag.spans.operations import set_output_messages, start_agent
+from spandag.spans.plain import as_text
 
 MAX_STEPS = "max_steps"
 """The finish reason of a run whose steps were spent, as the official instrumentation spells it."""
@@ -111,15 +112,14 @@ def _end(run: AgentRun, error: BaseException | None) -> None:
             set_output_messages(run.node, lambda: _answer_messages(run.answer, reason))
     finally:
         run.node.end(error)
-        # Its traceback leads back here: no cycle.
-        run.stopped_by = None
+        # Its traceback leads back here: no cycle. Agent and answer are the program's.
+        run.stopped_by = run.agent = run.answer = None
 
 
 def _task_messages(task: object, images: Any) -> list[Message]:
-    return [message("user", [text_part(str(task)), *(media_part("image") for _ in images or ())])]
+    return [message("user", [text_part(as_text(task)), *(media_part("image") for _ in images or ())])]
 
 
 def _answer_messages(answer: Any, finish_reason: str) -> list[Message]:
-    output = plain(getattr(answer, "output", None))
-    part = output if isinstance(output, dict) and output.get("type") == "blob" else text_part(str(output))
+    part = answer_part(getattr(answer, "output", None))
     return [message("assistant", [part], finish_reason=finish_reason)]

@@ -28,15 +28,29 @@ def _carry_context(patches: Patches, module: ModuleType) -> None:
         return
 
     def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        context = otel_context.get_current()
+        return executor.submit(self, _in_current_context(fn), *args, **kwargs)
 
-        def run_in_context(*args: Any, **kwargs: Any) -> Any:
-            token = otel_context.attach(context)
-            try:
-                return fn(*args, **kwargs)
-            finally:
-                otel_context.detach(token)
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = executor(*args, **kwargs)
+        inner = made.submit
+        made.submit = lambda fn, /, *args, **kwargs: inner(_in_current_context(fn), *args, **kwargs)
+        return made
 
-        return executor.submit(self, run_in_context, *args, **kwargs)
+    # Another instrumentation may have put a function there that makes executors; nobody derives from that.
+    replacement = (
+        type(executor.__name__, (executor,), {"submit": submit}) if isinstance(executor, type) else make
+    )
+    patches.replace(module, "ThreadPoolExecutor", replacement)
 
-    patches.replace(module, "ThreadPoolExecutor", type(executor.__name__, (executor,), {"submit": submit}))
+
+def _in_current_context(fn: Callable[..., Any]) -> Callable[..., Any]:
+    context = otel_context.get_current()
+
+    def run_in_context(*args: Any, **kwargs: Any) -> Any:
+        token = otel_context.attach(context)
+        try:
+            return fn(*args, **kwargs)
+        finally:
+            otel_context.detach(token)
+
+    return run_in_context

@@ -14,7 +14,6 @@ from smolagents.local_python_executor import FinalAnswerException
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
-from spandag.instrumentation.smolagents._content import plain
 from spandag.instrumentation.smolagents._state import ToolCall, begin_call, current_run
 from spandag.spans.node import Node
 from spandag.spans.operations import set_tool_result, start_tool
@@ -31,7 +30,7 @@ def install(tracer: Tracer, patches: Patches) -> Overrides:
                 str(tool.name),
                 description=str(tool.description),
                 call_id=begin_call(),
-                arguments=lambda: plain(_arguments(tool, args, kwargs)),
+                arguments=lambda: _arguments(tool, args, kwargs),
             )
         if node is None:
             return wrapped(*args, **kwargs)
@@ -39,7 +38,7 @@ def install(tracer: Tracer, patches: Patches) -> Overrides:
         try:
             with node.activate():
                 result = wrapped(*args, **kwargs)
-            set_tool_result(node, lambda: plain(result))
+            set_tool_result(node, lambda: result)
             return result
         except FinalAnswerException:
             # How code says that it is done.
@@ -83,7 +82,7 @@ def install(tracer: Tracer, patches: Patches) -> Overrides:
                         name,
                         description=getattr(agent.tools.get(name), "description", None),
                         call_id=call.id,
-                        arguments=lambda: plain(arguments),
+                        arguments=lambda: arguments,
                     ).end(error)
             raise
         finally:
