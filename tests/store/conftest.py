@@ -1,12 +1,9 @@
-"""Runs told as real spans with fixed ids and times, and stores in temporary folders."""
+"""Runs told as real spans with fixed ids and times."""
 
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +21,6 @@ from spandag.semconv import LinkType, NodeType, Operation
 from spandag.store import Writer
 
 S = 1_000_000_000
-FORGETTABLE = {
-    "workflow_runs": {"facts_version", "derived_version"},
-    "dag_nodes": {"writer_id"},
-}
 
 
 class CountedIds(IdGenerator):
@@ -201,28 +194,6 @@ def opened(span: ReadableSpan) -> ReadableSpan:
     )
 
 
-def tables(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, in order of its columns, without what may differ."""
-    result = {}
-    with closing(sqlite3.connect(path)) as connection:
-        connection.row_factory = sqlite3.Row
-        names = [
-            name
-            for (name,) in connection.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
-            )
-        ]
-        for name in names:
-            if name in ("writers", "settings", "spandag_version"):
-                continue
-            rows = [
-                {key: row[key] for key in row.keys() if key not in FORGETTABLE.get(name, ())}  # noqa: SIM118
-                for row in connection.execute(f"SELECT * FROM {name}")
-            ]
-            result[name] = sorted(rows, key=repr)
-    return result
-
-
 @pytest.fixture
 def story() -> Iterator[Story]:
     told = Story()
@@ -231,18 +202,8 @@ def story() -> Iterator[Story]:
 
 
 @pytest.fixture
-def store_path(tmp_path: Path) -> Path:
-    return tmp_path / "store" / "spandag.db"
-
-
-@pytest.fixture
-def url(store_path: Path) -> str:
-    return f"sqlite:///{store_path}"
-
-
-@pytest.fixture
-def writer(url: str) -> Iterator[Writer]:
-    opened_writer = Writer(url)
+def writer(store_url: str) -> Iterator[Writer]:
+    opened_writer = Writer(store_url)
     yield opened_writer
     opened_writer.close()
 
@@ -254,10 +215,23 @@ def redone_run() -> list[ReadableSpan]:
 
 
 @pytest.fixture
-def read_tables() -> Callable[[Path], dict[str, list[dict[str, Any]]]]:
-    return tables
+def as_started() -> Callable[[ReadableSpan], ReadableSpan]:
+    return opened
 
 
 @pytest.fixture
-def as_started() -> Callable[[ReadableSpan], ReadableSpan]:
-    return opened
+def new_story() -> Callable[..., list[Any]]:
+    """Batches of so many runs of one session, one run each, a second each."""
+
+    def batches(*, runs: int) -> list[Any]:
+        story = Story()
+        result = []
+        for number in range(runs):
+            story.span(
+                NodeType.RUN, f"run {number}", number, number + 1, attributes={semconv.SESSION_ID: "alice"}
+            )
+            result.append(story.batch())
+            story.exporter.clear()
+        return result
+
+    return batches

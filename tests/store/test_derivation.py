@@ -28,14 +28,14 @@ def bp(span: Span) -> str:
 
 
 @pytest.fixture
-def derived(story: Any, writer: Writer, url: str) -> Any:
+def derived(story: Any, writer: Writer, store_url: str) -> Any:
     """Call it to have what was told so far written, and read it as derived."""
 
     def read() -> RunRows:
         batch = story.batch()
         writer.write(batch)
         [run_id] = batch.run_ids
-        with open_store(url) as store, store.connection() as connection:
+        with open_store(store_url) as store, store.connection() as connection:
             rows = load_run(connection, run_id)
         assert rows is not None
         return rows
@@ -296,13 +296,13 @@ def test_a_run_whose_parent_is_remote_or_missing_is_a_root(story: Any, derived: 
     assert (found[id_of(orphan)].parent_node_id, found[id_of(orphan)].depth) == (None, 0)
 
 
-def test_latecomers_of_an_ended_run_are_derived_at_once(story: Any, writer: Writer, url: str) -> None:
+def test_latecomers_of_an_ended_run_are_derived_at_once(story: Any, writer: Writer, store_url: str) -> None:
     run = story.span(NodeType.RUN, "r", 0, 9)
     writer.write(story.batch())
     story.exporter.clear()
     story.span(NodeType.AGENT, "late", 1, 2, parent=run)
     writer.write(story.batch())
-    with open_store(url) as store:
+    with open_store(store_url) as store:
         assert store.settle() == 0
 
 
@@ -348,7 +348,7 @@ def test_a_chain_of_ten_thousand_does_not_recurse() -> None:
     assert derive(RunRows(RUN, chain[::-1])).places["9999"].depth == 9_999
 
 
-def test_a_session_is_what_its_runs_say(story: Any, writer: Writer, url: str) -> None:
+def test_a_session_is_what_its_runs_say(story: Any, writer: Writer, store_url: str) -> None:
     for name, start in (("second", 20), ("first", 10)):
         story.span(
             NodeType.RUN,
@@ -362,7 +362,7 @@ def test_a_session_is_what_its_runs_say(story: Any, writer: Writer, url: str) ->
             },
         )
     writer.write(story.batch())
-    with open_store(url) as store, store.connection() as connection:
+    with open_store(store_url) as store, store.connection() as connection:
         [row] = connection.execute(select(sessions)).mappings()
     assert dict(row) == {
         "id": "alice",

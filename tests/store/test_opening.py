@@ -1,4 +1,7 @@
-"""Opening a store: what is created, and what is refused in one line that says what to do."""
+"""Opening a store: what is created, and what is refused in one line that says what to do.
+
+What is about files is about SQLite; the same for PostgreSQL is in test_postgres.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +21,24 @@ from sqlalchemy.exc import SQLAlchemyError
 from spandag.export.project import project
 from spandag.store import StoreError, Writer, load_run, open_store
 from spandag.store.schema import workflow_runs
+
+
+@pytest.fixture
+def store_path(tmp_path: Path) -> Path:
+    return tmp_path / "store" / "spandag.db"
+
+
+@pytest.fixture
+def url(store_path: Path) -> str:
+    return f"sqlite:///{store_path}"
+
+
+@pytest.fixture
+def writer(url: str) -> Iterator[Writer]:
+    """On SQLite."""
+    opened = Writer(url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -102,7 +124,14 @@ def test_a_damaged_file_is_said_to_be(url: str, store_path: Path, redone_run: li
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("postgresql://u:secret@host/db", "this version keeps runs in SQLite only"),
+        ("postgresql+asyncpg://u:secret@host/db", "runs cannot be kept in 'postgresql+asyncpg'"),
+        ("postgresql://u:secret@host", "postgresql://u@host names no database"),
+        ("postgresql://u:sec@ret@host/db", "in a URL, write the @ of a password as %40"),
+        ("postgresql://u:secret@host:port/db", "'postgresql://u:***@host:port/db' is not a store's URL"),
+        (
+            "postgresql://u:secret:@host:port:5432/db",
+            "'postgresql://u:***@host:port:5432/db' is not a store's URL",
+        ),
         ("mysql://u:secret@host/db", "runs cannot be kept in 'mysql'"),
         ("sqlite+aiosqlite:///x.db", "runs cannot be kept in 'sqlite+aiosqlite'"),
         ("runs.db", "'runs.db' is not a store's URL; a file is written as sqlite:///"),
@@ -114,6 +143,7 @@ def test_urls_that_cannot_be_used_are_refused(url: str, said: str) -> None:
     for message in refused(url):
         assert message.startswith(said)
         assert "secret" not in message
+        assert "ret@" not in message
 
 
 def test_a_folder_instead_of_a_file_is_refused(tmp_path: Path) -> None:
@@ -148,9 +178,9 @@ def test_an_interrupted_creation_is_taken_up_again(url: str, store_path: Path) -
     open_store(url).close()
 
 
-def test_a_store_read_by_somebody_cannot_be_changed_through_it(writer: Writer, url: str) -> None:
-    writer.settle()
-    with open_store(url) as store, pytest.raises(StoreError), store.connection() as connection:
+def test_a_store_read_by_somebody_cannot_be_changed_through_it(store_url: str) -> None:
+    Writer(store_url).settle()
+    with open_store(store_url) as store, pytest.raises(StoreError), store.connection() as connection:
         connection.execute(insert(workflow_runs).values(id="x"))
 
 
@@ -166,12 +196,14 @@ def test_errors_of_queries_are_said_as_store_errors(writer: Writer, url: str, st
 
 
 def test_reading_derives_in_memory_what_the_tables_do_not_have_yet(
-    url: str, writer: Writer, redone_run: list[ReadableSpan]
+    store_url: str, redone_run: list[ReadableSpan]
 ) -> None:
     """Spans of a run whose root has not arrived are not derived when they are written."""
+    writer = Writer(store_url)
     writer.write(project(redone_run[1:]))
     [run_id] = {f"{span.context.trace_id:032x}" for span in redone_run}
-    with open_store(url) as store:
+    writer.close()
+    with open_store(store_url) as store:
         with store.connection() as connection:
             assert connection.execute(select(workflow_runs.c.derived_version)).scalar() == 0
             in_memory = load_run(connection, run_id)
@@ -198,11 +230,13 @@ def test_two_processes_can_create_the_same_store_at_once(url: str) -> None:
     assert [process.communicate(timeout=60) for process in started] == [("done\n", "")] * 3
 
 
-def test_a_writer_goes_on_after_a_fork(url: str, store_path: Path) -> None:
-    """The child opens a connection of its own; the parent's goes on."""
+def test_writing_and_reading_go_on_after_a_fork(store_url: str) -> None:
+    """The child opens connections of its own; the parent's go on. The same for reading."""
     code = f"""
 import os
-from spandag.store import Writer
+from sqlalchemy import func, select
+from spandag.store import Writer, open_store
+from spandag.store.schema import workflow_runs
 from spandag.store.rows import Batch, NodeRow
 
 def batch(number):
@@ -211,18 +245,26 @@ def batch(number):
         run_id=run, id="1", span_id="1", node_type="run", name="r", status="completed", started_at=1, ended_at=2)
     return Batch(dag_nodes=[NodeRow(**values)], run_ids={{run}}, ended_runs={{run}})
 
-writer = Writer({url!r})
+def newest():
+    with store.connection() as connection:
+        return int(connection.execute(select(func.max(workflow_runs.c.id))).scalar(), 16)
+
+writer = Writer({store_url!r})
 writer.write(batch(1))
+store = open_store({store_url!r})
+assert newest() == 1
 child = os.fork()
 if child == 0:
     writer.write(batch(2))
+    assert newest() in (2, 3)
     os._exit(0)
 writer.write(batch(3))
 assert os.waitpid(child, 0)[1] == 0
 writer.write(batch(4))
+assert newest() == 4
 writer.close()
 """
     subprocess.run([sys.executable, "-W", "error::RuntimeWarning", "-c", code], check=True, timeout=60)
-    with open_store(url) as store, store.connection() as connection:
+    with open_store(store_url) as store, store.connection() as connection:
         rows = connection.execute(select(workflow_runs.c.id, workflow_runs.c.status)).all()
     assert {(int(run_id, 16), status) for run_id, status in rows} == {(n, "completed") for n in (1, 2, 3, 4)}

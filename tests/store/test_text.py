@@ -3,22 +3,55 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from spandag_test_databases import connected
+from sqlalchemy import select
+from sqlalchemy import text as sql
 
+from spandag.store import Writer
+from spandag.store.schema import settings
 from spandag.store.text import decode, storable, to_json
 
 STRANGE = ["plain", "", "é ✓ 😀", "a\x00b", "\ud83d alone", "␛", "␛0000", "\x00␛\udfff😀"]
 
 
-@pytest.mark.parametrize("text", STRANGE)
-def test_what_is_stored_reads_back_exactly(text: str) -> None:
-    with sqlite3.connect(":memory:") as connection:
-        [kept] = connection.execute("SELECT ?", (storable(text),)).fetchone()
+@pytest.fixture
+def keep(store_url: str) -> Callable[[str, Any], tuple[str, Any]]:
+    """Has a database keep a text and a value in JSON; gives what it gives back."""
+    Writer(store_url).settle()
+
+    def keep(text: str, value: Any) -> tuple[str, Any]:
+        with connected(store_url) as connection:
+            cast = "CAST(:value AS JSONB)" if connection.dialect.name == "postgresql" else ":value"
+            connection.execute(
+                sql(f"INSERT INTO settings (key, value) VALUES (:key, {cast})"),
+                {"key": text, "value": to_json(value)},
+            )
+            found = select(settings.c.key, settings.c.value).where(settings.c.key == text)
+            return tuple(connection.execute(found).one())
+
+    return keep
+
+
+def test_what_is_stored_reads_back_exactly(keep: Callable[[str, Any], tuple[str, Any]]) -> None:
+    text = "\n".join(STRANGE)
+    kept, value = keep(storable(text), {text: STRANGE})
     assert decode(kept) == text
+    assert {decode(key): [decode(item) for item in items] for key, items in value.items()} == {text: STRANGE}
     assert "\x00" not in kept
     kept.encode()
+
+
+@pytest.mark.parametrize("number", [1e16, -1.5e300, 1e22, 1e-7, 5e-324, 0.1, 1.0, -0.0, 2**63, -(10**1000)])
+def test_numbers_in_json_are_the_same_on_every_database(
+    keep: Callable[[str, Any], tuple[str, Any]], number: float
+) -> None:
+    _, [kept, text] = keep("numbers", [number, f'"{number} 1e+16 -0.0'])
+    assert (kept, type(kept), str(kept)) == (number, type(number), str(number or abs(number)))
+    assert text == f'"{number} 1e+16 -0.0'
 
 
 @pytest.mark.parametrize("text", STRANGE)

@@ -20,7 +20,7 @@ def open_store(url: str) -> Store:
     """Open an existing store for reading and settling; a context manager.
 
     Args:
-        url: SQLAlchemy URL, such as ``sqlite:///path/to/spandag.db``.
+        url: SQLAlchemy URL, such as ``sqlite:///path/to/spandag.db`` or ``postgresql://user@host/name``.
 
     Raises:
         StoreError: There is none, it is another program's, damaged, or of a kind that is not

@@ -13,14 +13,17 @@ from sqlalchemy import Connection
 from spandag.store import upgrade
 from spandag.store.connect import Database, missing, open_database
 from spandag.store.derive import apply, derive
+from spandag.store.errors import StoreError
 from spandag.store.facts import RunRows, read_run, read_task
 from spandag.store.writer import Writer
 
 
 class Store:
-    """A store that exists; made by `spandag.store.open_store`.
+    """An open store, to read from and to settle; made by `spandag.open_store`.
 
-    A context manager. It can be used from several threads: each `connection` is its own.
+    A context manager. The functions of `spandag.query` take it, and `connection`
+    is for SQL of your own. It can be used from several threads at once: each
+    question reads from a connection of its own.
 
     Attributes:
         url: The URL that it was opened with.
@@ -32,6 +35,7 @@ class Store:
         self._database: Database = _open_for_reading(url)
         self.label = self._database.label
         self._writer: Writer | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     @contextmanager
@@ -39,13 +43,16 @@ class Store:
         """A connection for reading, within one snapshot of the store.
 
         Raises:
-            StoreError: The store cannot be read.
+            StoreError: The store cannot be read, or is closed.
         """
+        self._require_open()
         with self._database.explained(), self._database.engine.connect() as connection:
             yield connection
 
     def settle(self, run_id: str | None = None) -> int:
-        """Bring what is derived in the tables up to date.
+        """Bring what is derived in the tables up to date, for those who read them by SQL.
+
+        The questions of `spandag.query` need none of it: they derive in memory what is behind.
 
         Args:
             run_id: The whole id of a run; all runs by default.
@@ -54,21 +61,30 @@ class Store:
             How many runs were out of date.
 
         Raises:
-            StoreError: The store cannot be written.
+            StoreError: The store cannot be written, or is closed.
         """
+        # Held until it is done, so that nobody closes the writer meanwhile.
         with self._lock:
+            self._require_open()
             if self._writer is None:
                 self._writer = Writer(self.url)
-            writer = self._writer
-        return writer.settle(run_id)
+            return self._writer.settle(run_id)
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store, once nobody is settling it; closing it again does nothing."""
         with self._lock:
+            self._closed = True
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-        self._database.engine.dispose()
+            self._database.engine.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"the store {self.label} is closed; open it again with spandag.open_store")
+
+    def __repr__(self) -> str:
+        return f"<Store {self.label}{' (closed)' if self._closed else ''}>"
 
     def __enter__(self) -> Self:
         return self
@@ -105,13 +121,13 @@ def _open_for_reading(url: str) -> Database:
         with database.explained():
             with database.engine.connect() as connection:
                 state = upgrade.state_of(connection)
-            upgrade.require_ours(state, database.label)
+            upgrade.require_ours(state, database)
             if state is upgrade.State.EMPTY:
                 raise missing(database.label)
             if state is upgrade.State.OTHER_REVISION:
                 writing = open_database(url, write=True)
                 try:
-                    upgrade.upgrade(writing.engine, writing.label)
+                    upgrade.upgrade(writing)
                 finally:
                     writing.engine.dispose()
     except BaseException:

@@ -23,6 +23,8 @@ ABANDONED = "abandoned"
 SUPERSEDED = "superseded"
 
 _WORSE = {ACTIVE: 0, ABANDONED: 1, SUPERSEDED: 2}
+# A run of several parts has failed where one of them has.
+_WORST_FIRST = ("running", "failed", "cancelled", "pending", "skipped", "completed")
 _GIVEN_UP = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.CANCELLED})
 _NOT_GENAI = frozenset({NodeType.SPAN, NodeType.BRANCH_POINT})
 _AGENTS = frozenset({NodeType.AGENT, NodeType.SUB_AGENT})
@@ -142,7 +144,8 @@ def derive(rows: RunRows) -> Derived:
         if cost is not None:
             charges[node.id] = Charge(agent, not above.below_usage)
         is_llm = node.node_type == NodeType.LLM
-        if is_llm and not above.below_llm and not model_recorded and node.model is not None:
+        chooses_model = is_llm and not above.below_llm and not model_recorded and not _only_reads(cost)
+        if chooses_model and node.model is not None:
             calls.append((node, agent))
         if node.node_type == NodeType.RUN and not above.below_run:
             top_runs.append(node)
@@ -225,6 +228,11 @@ def _has_usage(cost: CostRecord) -> bool:
     return cost.input_tokens is not None or cost.output_tokens is not None
 
 
+def _only_reads(cost: CostRecord | None) -> bool:
+    """Whether a call is an embedding: its model is not the one that the agent thinks with."""
+    return cost is not None and cost.input_tokens is not None and cost.output_tokens is None
+
+
 def _model_events(calls: Sequence[tuple[NodeRecord, str | None]]) -> list[EventRecord]:
     """The first model of each agent, and each change to another, where no span says so itself."""
     events = []
@@ -260,7 +268,9 @@ def _identity(run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecor
     return Identity(
         root_node_id=root.id,
         name=root.name,
-        status=root.status if None not in ends else "running",
+        status=min((node.status for node in parts), key=_WORST_FIRST.index)
+        if None not in ends
+        else "running",
         started_at=root.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         session_id=root.session_id,

@@ -155,11 +155,10 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
     ).one_or_none()
     if row is None:
         return None
-    return RunRows(
+    # The run first and its nodes last: where others write meanwhile, its counter is that of the oldest
+    # facts, and whatever refers to a node finds it.
+    rows = RunRows(
         run=RunRecord._make(row),
-        nodes=[
-            NodeRecord._make(r) for r in _select(connection, schema.dag_nodes, NodeRecord._fields, run_id)
-        ],
         edges=[EdgeRow._make(r) for r in _select(connection, schema.dag_edges, EdgeRow._fields, run_id)],
         events=[
             EventRecord._make(r)
@@ -172,6 +171,10 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
             BranchRecord._make(r) for r in _select(connection, schema.branches, BranchRecord._fields, run_id)
         ],
     )
+    rows.nodes = [
+        NodeRecord._make(r) for r in _select(connection, schema.dag_nodes, NodeRecord._fields, run_id)
+    ]
+    return rows
 
 
 def read_task(connection: Connection, run_id: str, root_node_id: str | None) -> str | None:

@@ -33,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-REVISION = "0001"
-"""The newest Alembic revision, which creates exactly this schema."""
+REVISION = "0002"
+"""The newest Alembic revision; with those before it, it makes exactly this schema, and the views."""
 
 VERSION_TABLE = "spandag_version"
 """Where Alembic notes the revision; not its default name, so that a host's own chain can live beside it."""
@@ -103,6 +103,7 @@ workflow_runs = Table(
     _derived("meta", JsonType, "free"),
     Index(None, "started_at"),
     Index(None, "session_id", "started_at"),
+    Index(None, "branch_parent_id"),
     comment="One trace each.",
 )
 

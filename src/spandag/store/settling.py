@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from spandag.store import schema
+from spandag.store.connect import Database
 from spandag.store.derive import Charge, Derived, Place, derive
 from spandag.store.facts import EventRecord, RunRows, read_run, read_task
 from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
@@ -15,21 +16,62 @@ from spandag.store.statements import Statements
 from spandag.store.text import to_json
 
 
-def settle_run(connection: Connection, statements: Statements, run_id: str) -> bool:
-    """Bring the derived rows and columns of a run up to date.
+def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
+    """Bring the derived rows and columns of a run up to date, in a transaction of its own.
 
     Args:
-        connection: In a transaction that holds the write lock: what is read must stay true.
-        statements: Of its database.
+        database: Open for writing.
+        statements: Of this database.
         run_id: The run.
 
     Returns:
         Whether it was out of date.
     """
-    rows = read_run(connection, run_id)
-    if rows is None or rows.run.facts_version == rows.run.derived_version:
-        return False
-    derived = derive(rows)
+
+    def work(connection: Connection) -> bool:
+        # Of two that derive at once, the second finds what the first has written.
+        database.lock(connection, f"run {run_id}")
+        if not _is_out_of_date(connection, run_id):
+            return False
+        rows = read_run(connection, run_id)
+        if rows is None:
+            return False
+        derived = derive(rows)
+        # Facts may go on arriving while we read and think; from here on they wait. As every writer
+        # takes the run first, whatever was written meanwhile has moved its counter.
+        if _hold_run(connection, run_id) != rows.run.facts_version:
+            rows = read_run(connection, run_id)
+            if rows is None:
+                return False
+            derived = derive(rows)
+        _write(connection, statements, rows, derived)
+        for session_id in sorted({rows.run.session_id, derived.run.session_id} - {None}, key=str):
+            database.lock(connection, f"session {session_id}")
+            _settle_session(connection, statements, str(session_id))
+        return True
+
+    return database.transact(work)
+
+
+def _is_out_of_date(connection: Connection, run_id: str) -> bool:
+    runs = schema.workflow_runs
+    return bool(
+        connection.execute(
+            select(runs.c.facts_version != runs.c.derived_version).where(runs.c.id == run_id)
+        ).scalar_one_or_none()
+    )
+
+
+def _hold_run(connection: Connection, run_id: str) -> int | None:
+    """Keep others from writing to the run until the end of the transaction; gives its facts_version."""
+    runs = schema.workflow_runs
+    return connection.execute(
+        select(runs.c.facts_version).where(runs.c.id == run_id).with_for_update()
+    ).scalar_one_or_none()
+
+
+def _write(connection: Connection, statements: Statements, rows: RunRows, derived: Derived) -> None:
+    run_id = rows.run.id
     cursor = connection.connection.cursor()
     try:
         for sql, parameters in _changes(statements, rows, derived):
@@ -43,9 +85,6 @@ def settle_run(connection: Connection, statements: Statements, run_id: str) -> b
         .where(schema.workflow_runs.c.id == run_id)
         .values(**derived.run._asdict(), task=task, derived_version=rows.run.facts_version)
     )
-    for session_id in sorted({rows.run.session_id, derived.run.session_id} - {None}, key=str):
-        _settle_session(connection, statements, str(session_id))
-    return True
 
 
 def _changes(

@@ -16,6 +16,8 @@ from spandag.store.errors import StoreError
 
 DRIVER_ERROR = sqlite3.Error
 
+ELSEWHERE = "name another file with --store"
+
 _BUSY_TIMEOUT_S = 10.0
 _MINIMUM = (3, 38)
 
@@ -131,7 +133,8 @@ def explain(label: str, error: Exception) -> StoreError:
         return StoreError(f"the store {label} is locked by another program; try again when it is done")
     if "readonly" in text or "unable to open" in text:
         return StoreError(
-            f"cannot open the store {label} for writing ({text}); check the permissions of file and folder"
+            f"cannot open the store {label} ({text}); SQLite has to write to the file and its folder, "
+            "also for reading: check their permissions"
         )
     if "full" in text:
         return StoreError(f"no space left for the store {label}; free some, or name another with --store")

@@ -24,11 +24,11 @@ from sqlalchemy import (
     literal_column,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 
 from spandag.store import schema
 
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert}
+_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 FACT_TABLES: tuple[Table, ...] = (
     schema.dag_nodes,

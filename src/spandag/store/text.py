@@ -6,7 +6,9 @@ lone surrogates. Both are written as ``␛`` and four hexadecimal digits
 back exactly what was recorded. The same holds within JSON.
 
 Numbers that JSON does not know (NaN, Infinity) become strings, bytes become
-base64 as in OTLP JSON.
+base64 as in OTLP JSON. PostgreSQL keeps numbers as decimals: what is written
+with an exponent would come back as a whole number, and minus zero as zero, so
+``1e+300`` is written out and minus zero has no sign.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence, Set
+from decimal import Decimal
 from typing import Any
 
 _MARK = "␛"
 _STRANGE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
 _ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _ESCAPED_NUL = "\\u0000"
+
+_MAYBE_STRANGE_NUMBER = ("e+", "-0.0")
+_STRING_OR_STRANGE_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-0\.0(?![0-9])|-?[0-9.]++e\+[0-9]++')
 
 _MAX_DEPTH = 20
 # Python refuses to write integers of more digits than this as decimals.
@@ -59,10 +65,18 @@ def to_json(value: object, *, canonical: bool = False) -> str:
         text = encode(_plain(value, 0))
     else:
         # The encoder itself writes NUL as an escape, which PostgreSQL's JSON refuses.
-        if _ESCAPED_NUL not in text and (text.isascii() or not _STRANGE.search(text)):
-            return text
-        text = encode(_plain(value, 0))
+        if _ESCAPED_NUL in text or not (text.isascii() or not _STRANGE.search(text)):
+            text = encode(_plain(value, 0))
+    if any(mark in text for mark in _MAYBE_STRANGE_NUMBER):
+        text = _STRING_OR_STRANGE_NUMBER.sub(_written_out, text)
     return text
+
+
+def _written_out(match: re.Match[str]) -> str:
+    token = match[0]
+    if token.startswith('"'):
+        return token
+    return "0.0" if token == "-0.0" else f"{Decimal(token):f}.0"
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, inspect
 
-from spandag.store import schema
+from spandag.store import revisions, schema
+from spandag.store.connect import Database
 from spandag.store.errors import StoreError
+from spandag.store.revisions import HEAD, Say
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+CMBAGENT_TABLES = frozenset({"sessions", "workflow_runs", "workflow_steps", "dag_nodes", "dag_edges"})
+"""Tables by which a database of CMBAgent is known; most of them have the names of ours."""
 
 
 class State(Enum):
@@ -20,6 +29,7 @@ class State(Enum):
     EMPTY = auto()
     CURRENT = auto()
     OTHER_REVISION = auto()
+    CMBAGENT = auto()
     FOREIGN = auto()
 
 
@@ -27,48 +37,84 @@ def state_of(connection: Connection) -> State:
     """What a database is, found by plain SQL: Alembic takes long to import."""
     inspector = inspect(connection)
     if not inspector.has_table(schema.VERSION_TABLE):
-        return State.FOREIGN if inspector.get_table_names() else State.EMPTY
-    revision = connection.execute(text(f"SELECT version_num FROM {schema.VERSION_TABLE}")).scalar()
+        tables = set(inspector.get_table_names())
+        if tables >= CMBAGENT_TABLES:
+            return State.CMBAGENT
+        return State.FOREIGN if tables else State.EMPTY
+    revision = revisions.current(connection)
     if revision is None:
         return State.EMPTY
     return State.CURRENT if revision == schema.REVISION else State.OTHER_REVISION
 
 
-def require_ours(state: State, label: str) -> None:
+def require_ours(state: State, database: Database) -> None:
     """Refuse another program's database.
 
     Raises:
         StoreError: It is one.
     """
+    if state is State.CMBAGENT:
+        raise StoreError(
+            f"{database.label} is a database of CMBAgent; copy its runs into a store with: "
+            f"spandag import --cmbagent {shlex.quote(database.label)}"
+        )
     if state is State.FOREIGN:
-        raise StoreError(f"{label} is a database of another program; name another file with --store")
+        raise StoreError(f"{database.label} is a database of another program; {database.elsewhere}")
 
 
-def upgrade(engine: Engine, label: str) -> None:
-    """Create or upgrade the tables, in one transaction under the database's write lock.
+def upgrade(database: Database) -> None:
+    """Create the tables, or bring them to the newest revision.
 
     Args:
-        engine: A writing engine.
-        label: How messages name the database.
+        database: Open for writing.
 
     Raises:
         StoreError: It is another program's, or was written by a newer version.
     """
-    with engine.begin() as connection:
+    migrate(database)
+
+
+def migrate(
+    database: Database, target: str = HEAD, *, down: bool = False, say: Say | None = None
+) -> list[str]:
+    """Bring the tables to a revision, in one transaction that holds off all others that would.
+
+    Args:
+        database: Open for writing.
+        target: A revision, `revisions.HEAD` or `revisions.BASE`.
+        down: Whether to go down.
+        say: Called with a line before each revision.
+
+    Returns:
+        The revisions that were applied or taken back, in order.
+
+    Raises:
+        StoreError: It is another program's, was written by a newer version, or there is no such revision.
+    """
+
+    def work(connection: Connection) -> list[str]:
+        database.lock_schema(connection)
         # Looked at again under the lock: another process may have done it meanwhile.
         state = state_of(connection)
-        require_ours(state, label)
-        if state is State.CURRENT:
-            return
-        from alembic import command
-        from alembic.util.exc import CommandError
+        require_ours(state, database)
+        if state is State.CURRENT and target in (HEAD, schema.REVISION):
+            return []
+        with _quiet_alembic():
+            return revisions.migrate(connection, database.label, target, down=down, say=say)
 
-        try:
-            command.upgrade(alembic_config(connection), "head")
-        except CommandError as error:
-            raise StoreError(
-                f"{label} was written by a newer version of spandag; upgrade with: pip install -U spandag"
-            ) from error
+    return database.transact(work)
+
+
+@contextmanager
+def _quiet_alembic() -> Iterator[None]:
+    """Keep Alembic's progress out of the host's log; what matters of it is said by us."""
+    log = logging.getLogger("alembic")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def alembic_config(connection: Connection) -> Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
@@ -23,16 +24,16 @@ _KEY_SIZE = {table.name: len(schema.key_columns(table)) for table in FACT_TABLES
 # Of one statement; SQLite takes 32,766.
 _MAX_PARAMETERS = 10_000
 
-# Databases left behind by a fork. SQLite forbids to use or even close a connection in
-# another process than the one that opened it, so they are kept from the garbage collector.
-_inherited: list[Database] = []
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+_held: list[Writer] = []
 
 
 class Writer:
     """Writes batches into the store of a URL.
 
     Opens on first use, creating what is missing. Can be used from several
-    threads, and goes on after a fork with a connection of its own.
+    threads; a fork waits for what is being written, and both sides go on with
+    connections of their own.
 
     Args:
         url: SQLAlchemy URL of the store.
@@ -41,8 +42,8 @@ class Writer:
     def __init__(self, url: str) -> None:
         self.url = url
         self._lock = threading.Lock()
-        self._pid = os.getpid()
         self._database: Database | None = None
+        _writers.add(self)
 
     def write(self, batch: Batch) -> None:
         """Write facts in one transaction, and derive the runs that ended.
@@ -55,18 +56,20 @@ class Writer:
         if not batch.run_ids:
             return
         with self._locked() as (database, statements), database.explained():
-            with database.engine.connect() as connection, connection.begin() as transaction:
+
+            def work(connection: Connection) -> set[str]:
                 changed = _write_facts(connection, statements, batch)
-                if changed:
-                    due = batch.ended_runs | _ended_before(connection, batch.run_ids)
-                else:
+                due = batch.ended_runs | _ended_before(connection, batch.run_ids)
+                if not changed:
                     # All of it was there already: not even the counters shall move.
-                    transaction.rollback()
-                    due = set()
+                    connection.rollback()
+                return due
+
+            due = database.transact(work)
             # The facts are safe; what follows from them can also be had when reading.
             with guard("derive a run"):
                 for run_id in sorted(due):
-                    self._settle(database, statements, run_id)
+                    settle_run(database, statements, run_id)
 
     def settle(self, run_id: str | None = None) -> int:
         """Bring what is derived up to date.
@@ -81,41 +84,45 @@ class Writer:
             StoreError: The store cannot be written.
         """
         with self._locked() as (database, statements), database.explained():
-            with database.engine.connect() as connection, connection.begin():
-                due = _out_of_date(connection, run_id)
-            return sum(self._settle(database, statements, due_id) for due_id in due)
+            due = database.transact(lambda connection: _out_of_date(connection, run_id))
+            # A transaction for each run: others can write in between.
+            return sum(settle_run(database, statements, due_id) for due_id in due)
 
     def close(self) -> None:
         """Close the connection; the next write opens it again."""
-        with self._guarded_lock():
-            if self._database is not None:
-                self._database.engine.dispose()
-                self._database = None
-
-    @staticmethod
-    def _settle(database: Database, statements: Statements, run_id: str) -> bool:
-        # A transaction for each run: others can write in between.
-        with database.engine.connect() as connection, connection.begin():
-            return settle_run(connection, statements, run_id)
-
-    @contextmanager
-    def _guarded_lock(self) -> Iterator[None]:
-        if self._pid != os.getpid():
-            # After a fork, the lock may be held by a thread that exists no more.
-            self._lock = threading.Lock()
-            if self._database is not None:
-                _inherited.append(self._database)
-            self._database = None
-            self._pid = os.getpid()
         with self._lock:
-            yield
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._database is not None:
+            self._database.engine.dispose()
+            self._database = None
 
     @contextmanager
     def _locked(self) -> Iterator[tuple[Database, Statements]]:
-        with self._guarded_lock():
+        with self._lock:
             if self._database is None:
                 self._database = open_for_writing(self.url)
             yield self._database, Statements.of(self._database.engine.dialect)
+
+
+def _before_fork() -> None:
+    # A connection must not cross a fork: SQLite's locks belong to the process, and a child that
+    # believes to hold them, or that closes the file, costs the other side its rows.
+    for writer in list(_writers):
+        writer._lock.acquire()
+        _held.append(writer)
+        with guard("close a store before a fork"):
+            writer._disconnect()
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop()._lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 def open_for_writing(url: str) -> Database:
@@ -127,14 +134,13 @@ def open_for_writing(url: str) -> Database:
     database = open_database(url, write=True)
     try:
         with database.explained():
-            with database.engine.connect() as connection, connection.begin():
-                state = upgrade.state_of(connection)
+            state = database.transact(upgrade.state_of)
             # Another program's file must stay exactly as it is.
-            upgrade.require_ours(state, database.label)
+            upgrade.require_ours(state, database)
             with database.engine.connect() as connection:
                 database.prepare(connection)
             if state is not upgrade.State.CURRENT:
-                upgrade.upgrade(database.engine, database.label)
+                upgrade.upgrade(database)
     except BaseException:
         database.engine.dispose()
         raise

@@ -10,6 +10,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+needs_spandag = ""  # the first version of spandag with this revision
 
 
 def upgrade() -> None:

@@ -1,0 +1,129 @@
+"""CMBAgent (and its fork MARS): from its database into a store.
+
+Every id is a hash of CMBAgent's own, so importing the same runs again changes
+nothing, and a run that was still going on is completed by the next import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, inspect, text
+
+from spandag.importers.cmbagent.batch import batch_of
+from spandag.importers.cmbagent.records import Record, RunRecords
+from spandag.store import StoreError, Writer
+from spandag.store.connect import open_database
+from spandag.store.rows import BRANCH_POINT_PREFIX, Batch
+from spandag.store.upgrade import State, state_of
+
+_OF_A_RUN = {
+    "steps": "SELECT * FROM workflow_steps WHERE run_id = :run",
+    "nodes": "SELECT * FROM dag_nodes WHERE run_id = :run",
+    "edges": "SELECT * FROM dag_edges WHERE from_node_id IN (SELECT id FROM dag_nodes WHERE run_id = :run)",
+    "events": "SELECT * FROM execution_events WHERE run_id = :run",
+    "messages": "SELECT * FROM messages WHERE run_id = :run",
+    "costs": "SELECT * FROM cost_records WHERE run_id = :run",
+    "branches": "SELECT * FROM branches WHERE child_run_id = :run",
+}
+
+
+@dataclass
+class Imported:
+    """What an import read and wrote; the same again where it had been written before.
+
+    Attributes:
+        source: The database that it came from, without a password.
+        runs: Its runs.
+        nodes: Nodes: those of CMBAgent, steps without one, redos, and one for each cost record.
+        events: Execution events, and messages that belong to none.
+        messages: Different messages of each run.
+        cost_records: Model calls with tokens or cost.
+        redos: Branch points within runs.
+        forks: Runs that branched off another.
+    """
+
+    source: str
+    runs: int = 0
+    nodes: int = 0
+    events: int = 0
+    messages: int = 0
+    cost_records: int = 0
+    redos: int = 0
+    forks: int = 0
+
+    def _count(self, batch: Batch) -> None:
+        branch_points = sum(node.id.startswith(BRANCH_POINT_PREFIX) for node in batch.dag_nodes)
+        self.runs += 1
+        self.nodes += len(batch.dag_nodes) - branch_points
+        self.events += len(batch.execution_events)
+        self.messages += len(batch.messages)
+        self.cost_records += len(batch.cost_records)
+        self.redos += branch_points
+        self.forks += sum(branch.kind == "fork" for branch in batch.branches)
+
+
+def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | None = None) -> Imported:
+    """Copy the runs of a CMBAgent database into a store; the database is only read.
+
+    Args:
+        source: SQLAlchemy URL of the CMBAgent database.
+        store: SQLAlchemy URL of the store; created where it is missing.
+        say: Called with a line now and then.
+
+    Raises:
+        StoreError: The database cannot be read or is not CMBAgent's, or the store cannot be written.
+    """
+    with _opened(source) as (connection, label):
+        imported = Imported(label)
+        runs = _rows(connection, "SELECT * FROM workflow_runs")
+        sessions = {row["id"]: row for row in _rows(connection, "SELECT * FROM sessions")}
+        tables = set(inspect(connection).get_table_names())
+        parents = {run["id"]: run for run in runs}
+        writer = Writer(store)
+        try:
+            for number, run in enumerate(sorted(runs, key=lambda run: str(run["id"])), 1):
+                batch = batch_of(
+                    RunRecords(
+                        run=run,
+                        session=sessions.get(run.get("session_id")),
+                        parent=parents.get(run.get("branch_parent_id")),
+                        **{
+                            name: _rows(connection, query, run["id"]) if _table_of(query) in tables else []
+                            for name, query in _OF_A_RUN.items()
+                        },
+                    )
+                )
+                writer.write(batch)
+                for run_id in sorted(batch.run_ids):
+                    writer.settle(run_id)
+                imported._count(batch)
+                if say is not None and number % 100 == 0:
+                    say(f"{number} of {len(runs)} runs")
+        finally:
+            writer.close()
+    return imported
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[tuple[Connection, str]]:
+    database = open_database(url, write=False)
+    try:
+        with database.explained(), database.engine.connect() as connection:
+            if state_of(connection) is not State.CMBAGENT:
+                raise StoreError(f"{database.label} is not a database of CMBAgent")
+            yield connection, database.label
+    finally:
+        database.engine.dispose()
+
+
+def _rows(connection: Connection, query: str, run_id: object = None) -> list[Record]:
+    # As the database has them: its versions differ in columns, and SQLite in how it writes times.
+    parameters = {} if run_id is None else {"run": run_id}
+    return [dict(row) for row in connection.execute(text(query), parameters).mappings()]
+
+
+def _table_of(query: str) -> str:
+    return query.split()[3]
