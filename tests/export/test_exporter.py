@@ -28,11 +28,6 @@ from spandag.store.schema import workflow_runs
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'new' / 'spandag.db'}"
-
-
-@pytest.fixture
 def provider() -> Iterator[TracerProvider]:
     made = TracerProvider()
     yield made
@@ -53,8 +48,8 @@ def names(url: str) -> list[str]:
         return list(connection.execute(select(workflow_runs.c.name)).scalars())
 
 
-def test_a_traced_run_is_in_the_store_when_it_has_ended(provider: TracerProvider, url: str) -> None:
-    provider.add_span_processor(SimpleSpanProcessor(SpandagSpanExporter(url)))
+def test_a_traced_run_is_in_the_store_when_it_has_ended(provider: TracerProvider, store_url: str) -> None:
+    provider.add_span_processor(SimpleSpanProcessor(SpandagSpanExporter(store_url)))
     tracer = provider.get_tracer("spandag.x")
     with (
         tracer.start_as_current_span(
@@ -65,7 +60,7 @@ def test_a_traced_run_is_in_the_store_when_it_has_ended(provider: TracerProvider
         ),
     ):
         pass
-    with open_store(url) as store, store.connection() as connection:
+    with open_store(store_url) as store, store.connection() as connection:
         rows = load_run(connection, f"{run.get_span_context().trace_id:032x}")
     assert rows is not None
     assert (rows.run.name, rows.run.status, rows.run.derived_version) == (
@@ -79,24 +74,24 @@ def test_a_traced_run_is_in_the_store_when_it_has_ended(provider: TracerProvider
     ]
 
 
-def test_batches_are_flushed_from_any_thread(provider: TracerProvider, url: str) -> None:
-    provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(url), schedule_delay_millis=20))
+def test_batches_are_flushed_from_any_thread(provider: TracerProvider, store_url: str) -> None:
+    provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(store_url), schedule_delay_millis=20))
     tracer = provider.get_tracer("spandag.x")
     for number in range(20):
         tracer.start_span(
             "r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": str(number)}
         ).end()
         provider.force_flush()
-    assert sorted(map(int, names(url))) == list(range(20))
+    assert sorted(map(int, names(store_url))) == list(range(20))
 
 
-def test_the_environment_names_the_store(spans: Any, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_URL", url)
+def test_the_environment_names_the_store(spans: Any, store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_URL", store_url)
     exporter = SpandagSpanExporter()
     assert exporter.export(spans) is SpanExportResult.SUCCESS
     assert exporter.force_flush()
     exporter.shutdown()
-    assert names(url) == ["r"]
+    assert names(store_url) == ["r"]
 
 
 def test_it_is_an_exporter_class_that_configuration_finds_by_name() -> None:
@@ -106,16 +101,18 @@ def test_it_is_an_exporter_class_that_configuration_finds_by_name() -> None:
 
 
 def test_keywords_that_are_unknown_are_said_and_ignored(
-    url: str, spans: Any, caplog: pytest.LogCaptureFixture
+    store_url: str, spans: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exporter = SpandagSpanExporter(url=url, headers={"a": "b"})
-    assert [r.message for r in caplog.records] == ["the spandag exporter takes url and prices, not headers"]
+    exporter = SpandagSpanExporter(url=store_url, headers={"a": "b"})
+    assert [r.message for r in caplog.records] == [
+        "the spandag exporter takes url, prices and secrets, not headers"
+    ]
     assert exporter.export(spans) is SpanExportResult.SUCCESS
     exporter.shutdown()
 
 
 def test_a_price_file_of_the_exporter_prices_calls_without_a_price(
-    tmp_path: Path, url: str, recorder: Any
+    tmp_path: Path, store_url: str, recorder: Any
 ) -> None:
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps({"m": {"input": 1_000_000, "output": 0}}))
@@ -128,25 +125,25 @@ def test_a_price_file_of_the_exporter_prices_calls_without_a_price(
         },
     ).end()
     try:
-        exporter = SpandagSpanExporter(url, prices=str(prices))
+        exporter = SpandagSpanExporter(store_url, prices=str(prices))
         exporter.export(recorder.spans)
         exporter.shutdown()
     finally:
         pricing.use_price_file(None)
-    with open_store(url) as store, store.connection() as connection:
+    with open_store(store_url) as store, store.connection() as connection:
         run_id = connection.execute(select(workflow_runs.c.id)).scalar_one()
         rows = load_run(connection, run_id)
     assert rows is not None
     assert [(cost.cost_usd, cost.price_source) for cost in rows.costs] == [(3.0, "user")]
 
 
-def test_nothing_is_opened_before_the_first_span(url: str, tmp_path: Path) -> None:
-    SpandagSpanExporter(url).shutdown()
+def test_nothing_is_opened_before_the_first_span(tmp_path: Path) -> None:
+    SpandagSpanExporter(f"sqlite:///{tmp_path / 'new' / 'spandag.db'}").shutdown()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_after_shutdown_nothing_is_taken(url: str, spans: Any) -> None:
-    exporter = SpandagSpanExporter(url)
+def test_after_shutdown_nothing_is_taken(store_url: str, spans: Any) -> None:
+    exporter = SpandagSpanExporter(store_url)
     exporter.shutdown()
     exporter.shutdown()
     assert exporter.export(spans) is SpanExportResult.FAILURE
@@ -158,8 +155,8 @@ def test_after_shutdown_nothing_is_taken(url: str, spans: Any) -> None:
         ("sqlite:///{folder}/file/spandag.db", "cannot write the store"),
         ("sqlite:///{folder}/file", "is not a SQLite database"),
         ("mysql://me:secret@nowhere/db", "runs cannot be kept in 'mysql'"),
-        ("postgresql://me:secret@nowhere/db", "keeps runs in SQLite only"),
-        ("nonsense", "is not a store's URL"),
+        ("postgresql://me:secret@127.0.0.1:1/db", "cannot reach the store postgresql://me@127.0.0.1:1/db"),
+        ("sqlite://host:port/x", "is not a store's URL"),
     ],
 )
 def test_a_store_that_cannot_be_written_is_said_once_and_raises_nothing(
@@ -173,7 +170,7 @@ def test_a_store_that_cannot_be_written_is_said_once_and_raises_nothing(
     assert said in first
     assert "secret" not in first
     assert "\n" not in first
-    assert last == "3 spans are not in the spandag store"
+    assert last == "spandag: 3 spans in all were not stored"
 
 
 def test_a_store_that_comes_back_is_used_again(tmp_path: Path, spans: Any) -> None:

@@ -14,9 +14,13 @@ _OF_OPERATION = {
     Operation.CHAT: NodeType.LLM,
     Operation.TEXT_COMPLETION: NodeType.LLM,
     Operation.GENERATE_CONTENT: NodeType.LLM,
+    # A model call as well: it costs tokens.
+    Operation.EMBEDDINGS: NodeType.LLM,
     Operation.INVOKE_AGENT: NodeType.AGENT,
     Operation.CREATE_AGENT: NodeType.AGENT,
     Operation.EXECUTE_TOOL: NodeType.TOOL,
+    # Something outside of the model that is asked for knowledge.
+    Operation.RETRIEVAL: NodeType.TOOL,
     # A run and its steps are spandag's own idea; other instrumentations mean what their framework does.
     Operation.INVOKE_WORKFLOW: NodeType.CONVERSATION,
     Operation.RUN_STEP: NodeType.ITERATION,
@@ -58,7 +62,7 @@ def _from_genai(attributes: Mapping[str, Any]) -> str | None:
     return _OF_OPERATION.get(value) if isinstance(value, str) else None
 
 
-# A further convention is one more function here.
+# Other conventions are translated before (`spandag.export.foreign`).
 _SOURCES: tuple[Callable[[Mapping[str, Any]], str | None], ...] = (_from_spandag, _from_genai)
 
 

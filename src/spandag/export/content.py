@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from spandag import semconv
 from spandag.export.values import shown, text
-from spandag.scrub import scrub_text
+from spandag.scrub import redacted_value
 from spandag.store.text import storable, to_json
 
 MESSAGE = "message"
 TEXT = "text"
 
 _HASH_SIZE = 16
+_FINISH_REASON = "finish_reason"
 _LISTS_OF_MESSAGES = frozenset(
     {
         semconv.GEN_AI_INPUT_MESSAGES,
@@ -70,33 +71,46 @@ def content_of(values: Mapping[str, Any], *, scrub: bool) -> Content:
         value = values.get(name)
         if value is None:
             continue
-        raw = shown(value)
-        if scrub:
-            raw = scrub_text(raw)
-        messages = _parsed_list(raw) if name in _LISTS_OF_MESSAGES else None
+        messages = _messages(value) if name in _LISTS_OF_MESSAGES else None
         target = entries.setdefault(direction, [])
         if messages is None:
+            raw = shown(redacted_value(value) if scrub else value)
             target.append(_entry(TEXT, None, storable(raw)))
             previews[direction] = text(_unquoted(raw))
         else:
+            if scrub:
+                messages = redacted_value(messages)
             target.extend(map(_message_entry, messages))
             if messages:
                 previews[direction] = text(_shown(messages[-1]))
     return Content(entries, previews.get("input"), previews.get("output"))
 
 
-def _parsed_list(raw: str) -> list[Any] | None:
+def _messages(value: object) -> Sequence[Any] | None:
+    """The messages of a list, or of the JSON of one; None where it is neither."""
+    if isinstance(value, list | tuple):
+        return value
+    if not isinstance(value, str):
+        return None
     try:
-        value = json.loads(raw)
+        parsed = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, list) else None
+    return parsed if isinstance(parsed, list) else None
 
 
 def _message_entry(message: Any) -> Entry:
     if isinstance(message, str):
         return _entry(TEXT, None, storable(message))
-    role = message.get("role") if isinstance(message, dict) else None
+    role = None
+    if isinstance(message, dict):
+        # An answer is the same message when it comes back in the history of the next call; why
+        # the model stopped is said by the span.
+        message = {key: value for key, value in message.items() if key != _FINISH_REASON}
+        role = message.get("role")
+        if isinstance(role, str) and "." in role:
+            # "MessageRole.USER": an enumeration that somebody wrote down as it shows itself.
+            role = message["role"] = role.rpartition(".")[2].lower()
     return _entry(
         MESSAGE, storable(role) if isinstance(role, str) else None, to_json(message, canonical=True)
     )
@@ -149,4 +163,14 @@ def _part(part: Any) -> str:
     content = part.get("content")
     if content:
         return shown(content)
+    if calls := part.get("tool_calls"):
+        # As providers write it.
+        return "\n".join(_call(call) for call in calls)
     return f"[{part.get('modality') or kind or 'empty'}]"
+
+
+def _call(call: Any) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return shown(call)
+    return f"{function.get('name')}({shown(function.get('arguments') or '')})"

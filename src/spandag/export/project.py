@@ -10,12 +10,23 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
 
 from spandag import pricing, semconv
-from spandag._guard import logger, say_once, strict
+from spandag._guard import guard, logger, say_once, strict
 from spandag.export.classify import name_of, node_type_of
 from spandag.export.content import Content, content_of
+from spandag.export.foreign import in_conventions
 from spandag.export.redo import add_redo, redo_of
-from spandag.export.values import MAX_TEXT, amount, attributes_json, count, integer, shown, text, time_ns
-from spandag.scrub import scrub_text
+from spandag.export.values import (
+    MAX_KEY,
+    MAX_TEXT,
+    amount,
+    attributes_json,
+    count,
+    integer,
+    shown,
+    text,
+    time_ns,
+)
+from spandag.scrub import redacted
 from spandag.semconv import NodeType, Outcome
 from spandag.store.rows import (
     RECORDED,
@@ -69,7 +80,8 @@ class _Projection:
 
     def __init__(self) -> None:
         self.batch = Batch()
-        self._meta: dict[tuple[object, ...], str] = {}
+        # With what the key names by identity, so that no other object takes its place in memory.
+        self._meta: dict[tuple[object, ...], tuple[str, object, object]] = {}
 
     def add(self, span: ReadableSpan) -> None:
         context = span.get_span_context()
@@ -82,21 +94,26 @@ class _Projection:
         # What spandag records was scrubbed before the span had it.
         scrub = scope_name is None or not scope_name.startswith(_OWN_SCOPE)
 
+        parent = span.parent
+        # What it says; `attributes` are what it recorded, and in the end without content.
+        said = in_conventions(attributes, span.name, top=parent is None) if scrub else attributes
+
         content = _NO_CONTENT
-        if not _CONTENT.isdisjoint(attributes):
-            values = {key: attributes.pop(key) for key in _CONTENT & attributes.keys()}
+        if not _CONTENT.isdisjoint(said):
+            values = {key: said[key] for key in _CONTENT & said.keys()}
+            for key in values:
+                attributes.pop(key, None)
             content = content_of(values, scrub=scrub)
 
-        node_type = node_type_of(attributes)
+        node_type = node_type_of(said)
         ended_at = time_ns(span.end_time)
         started_at = time_ns(span.start_time)
-        parent = span.parent
-        status, error_type, error_message = _outcome(span, attributes, ended_at)
-        redo = redo_of(span, attributes) if node_type == NodeType.STEP else None
-        get = attributes.get
+        status, error_type, error_message = _outcome(span, said, ended_at)
+        redo = redo_of(span, said) if node_type == NodeType.STEP else None
+        get = said.get
         agent = text(get(semconv.GEN_AI_AGENT_NAME))
         model = text(get(semconv.GEN_AI_REQUEST_MODEL) or get(semconv.GEN_AI_RESPONSE_MODEL))
-        provider = text(get(semconv.GEN_AI_PROVIDER_NAME) or get(semconv.GEN_AI_SYSTEM))
+        provider = text(get(semconv.GEN_AI_PROVIDER_NAME))
         number = integer(get(semconv.SPANDAG_STEP_NUMBER))
         node = NodeRow(
             run_id,
@@ -104,11 +121,11 @@ class _Projection:
             node_id,
             format(parent.span_id, "016x") if parent is not None and parent.span_id else None,
             node_type,
-            text(name_of(node_type, attributes, span.name)) or node_type,
+            text(name_of(node_type, said, span.name)) or node_type,
             text(span.name),
             agent,
             status,
-            text(get(semconv.SPANDAG_STEP_ID)) if redo is None else redo.step_id,
+            text(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id,
             integer(get(semconv.SPANDAG_ITERATION_NUMBER)) if number is None else number,
             integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt,
             text(get(semconv.SPANDAG_ATTEMPT_OUTCOME)),
@@ -116,7 +133,7 @@ class _Projection:
             ended_at,
             model,
             provider,
-            text(get(semconv.SESSION_ID) or get(semconv.GEN_AI_CONVERSATION_ID)),
+            text(get(semconv.SESSION_ID) or get(semconv.GEN_AI_CONVERSATION_ID), MAX_KEY),
             text(get(semconv.USER_ID)),
             error_type,
             error_message,
@@ -131,7 +148,7 @@ class _Projection:
         batch.run_ids.add(run_id)
         batch.dag_nodes.append(node)
         if redo is not None:
-            add_redo(batch, node, redo, attributes)
+            add_redo(batch, node, redo, said)
         links = span.links
         if links:
             _add_links(batch, node, links, scrub=scrub)
@@ -142,9 +159,9 @@ class _Projection:
         if events:
             _add_events(batch, node, events)
         if node_type == NodeType.LLM:
-            _add_cost(batch, node, attributes)
+            _add_cost(batch, node, said)
         if content.entries:
-            _add_messages(batch, node, content)
+            _add_messages(batch, node, content, said)
         if parent is None or parent.is_remote or node_type == NodeType.RUN:
             batch.ended_runs.add(run_id)
 
@@ -153,21 +170,22 @@ class _Projection:
         remote = parent is not None and parent.is_remote
         resource = span.resource
         trace_state = context.trace_state.to_header() if context.trace_state else None
-        # By identity: the batch keeps them alive, and comparing their values takes longer than the rest.
+        # By identity: comparing their values takes longer than the rest.
         key = (id(resource), id(scope), span.kind, context.trace_flags, remote, trace_state)
-        meta = self._meta.get(key)
-        if meta is None:
-            kind = getattr(span.kind, "name", None)
-            values = {
-                "kind": kind.lower() if kind is not None else None,
-                "flags": int(context.trace_flags),
-                "remote_parent": remote or None,
-                "trace_state": trace_state,
-                "service": resource.attributes.get(semconv.SERVICE_NAME),
-                "scope_version": getattr(scope, "version", None) or None,
-            }
-            meta = to_json({name: value for name, value in values.items() if value is not None})
-            self._meta[key] = meta
+        known = self._meta.get(key)
+        if known is not None:
+            return known[0]
+        kind = getattr(span.kind, "name", None)
+        values = {
+            "kind": kind.lower() if kind is not None else None,
+            "flags": int(context.trace_flags),
+            "remote_parent": remote or None,
+            "trace_state": trace_state,
+            "service": resource.attributes.get(semconv.SERVICE_NAME),
+            "scope_version": getattr(scope, "version", None) or None,
+        }
+        meta = to_json({name: value for name, value in values.items() if value is not None})
+        self._meta[key] = (meta, resource, scope)
         return meta
 
 
@@ -203,7 +221,7 @@ def _outcome(
     if error_type is not None and error_type.rpartition(".")[2] in _CANCELLATIONS:
         cancelled = True
     status = "running" if ended_at is None else "cancelled" if cancelled else "failed"
-    return status, error_type, text(scrub_text(message[:MAX_TEXT])) if message else None
+    return status, error_type, text(redacted(message[:MAX_TEXT])) if message else None
 
 
 def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool) -> None:
@@ -249,14 +267,11 @@ def _add_events(batch: Batch, node: NodeRow, events: Sequence[Any]) -> None:
 
 def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> None:
     get = attributes.get
-    cache_write = count(get(semconv.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS))
-    if cache_write is None:
-        cache_write = count(get(semconv.GEN_AI_USAGE_CACHE_CREATION_INPUT_TOKENS))
     usage = pricing.Usage(
         count(get(semconv.GEN_AI_USAGE_INPUT_TOKENS)),
         count(get(semconv.GEN_AI_USAGE_OUTPUT_TOKENS)),
         count(get(semconv.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS)),
-        cache_write,
+        count(get(semconv.GEN_AI_USAGE_CACHE_WRITE_INPUT_TOKENS)),
         count(get(semconv.GEN_AI_USAGE_REASONING_OUTPUT_TOKENS)),
     )
     cost = amount(get(semconv.GEN_AI_USAGE_COST))
@@ -270,9 +285,11 @@ def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> Non
     else:
         # The model that answered is the one that is billed; routers answer with names of their own.
         answered = text(get(semconv.GEN_AI_RESPONSE_MODEL))
-        price = pricing.price(answered, node.provider, usage) or pricing.price(
-            node.model, node.provider, usage
-        )
+        price = None
+        with guard("price a model call"):
+            price = pricing.price(answered, node.provider, usage) or pricing.price(
+                node.model, node.provider, usage
+            )
         if price is not None:
             cost, source = price.cost, price.source
     batch.cost_records.append(
@@ -293,10 +310,15 @@ def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> Non
     )
 
 
-def _add_messages(batch: Batch, node: NodeRow, content: Content) -> None:
+def _add_messages(batch: Batch, node: NodeRow, content: Content, said: Mapping[str, Any]) -> None:
     run_id = node.run_id
+    sender = text(said.get(semconv.SPANDAG_MESSAGE_SENDER))
+    recipient = text(said.get(semconv.SPANDAG_MESSAGE_RECIPIENT))
+    between = {"input": (sender, recipient), "output": (recipient, sender)}
     for direction, entries in content.entries.items():
         for entry in entries:
             batch.messages[run_id, entry.hash] = MessageRow(run_id, *entry)
         hashes = b"".join(entry.hash for entry in entries)
-        batch.node_messages.append(NodeMessagesRow(run_id, node.id, direction, hashes, None, None))
+        batch.node_messages.append(
+            NodeMessagesRow(run_id, node.id, direction, hashes, *between.get(direction, (None, None)))
+        )

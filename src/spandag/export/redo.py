@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spandag import semconv
-from spandag.export.values import MAX_VALUE, integer, text
+from spandag.export.values import MAX_KEY, MAX_VALUE, integer, text
 from spandag.semconv import LinkType, NodeType, Outcome
 from spandag.store.rows import BRANCH_POINT_PREFIX, Batch, BranchRow, EdgeRow, NodeRow
 from spandag.store.text import to_json
@@ -52,7 +52,7 @@ def redo_of(span: ReadableSpan, attributes: Mapping[str, Any]) -> Redo | None:
     )
     if linked is None and (attempt is None or attempt < 2):
         return None
-    step_id = text(attributes.get(semconv.SPANDAG_STEP_ID)) or linked
+    step_id = text(attributes.get(semconv.SPANDAG_STEP_ID), MAX_KEY) or linked
     return Redo(step_id, max(attempt or 2, 2))
 
 

@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from spandag.scrub import scrub_attribute
-from spandag.store.text import storable, to_json
+from spandag.scrub import redacted_value
+from spandag.store.text import decode, storable, to_json
 
 MAX_TEXT = 4_096
 """Characters of a text column, such as a name, an error message or a preview."""
+
+MAX_KEY = 512
+"""Characters of a text that is part of an index: of whatever bytes, PostgreSQL takes no more than 2,700."""
 
 MAX_VALUE = 16_384
 """Characters of one value among a node's, event's or link's attributes; the rest is cut and said to be."""
@@ -25,15 +28,15 @@ def text(value: object, limit: int = MAX_TEXT) -> str | None:
     """A text column's value; None where there is nothing to say."""
     if value is None or value == "":
         return None
-    result = value if isinstance(value, str) else to_json(value)
+    result = shown(value)
     if len(result) > limit:
         result = result[: limit - 1] + "…"
     return storable(result)
 
 
 def shown(value: object) -> str:
-    """A value as text."""
-    return value if isinstance(value, str) else to_json(value)
+    """A value as text, not yet in the form that the store keeps."""
+    return value if isinstance(value, str) else decode(to_json(value))
 
 
 def integer(value: object) -> int | None:
@@ -86,7 +89,7 @@ def _scrubbed(key: str, value: object) -> object:
     if isinstance(value, str):
         # The rest will be cut off anyway; a secret that is cut in two here is beyond what is kept.
         value = value[: 2 * MAX_VALUE]
-    return scrub_attribute(key, value)
+    return redacted_value(value, key)
 
 
 def _bounded(value: object) -> object:
