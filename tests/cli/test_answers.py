@@ -288,7 +288,8 @@ def test_a_store_without_runs_says_so(ask: Ask, provider: TracerProvider) -> Non
         (["frob"], "No such command 'frob'. Try 'spandag --help'."),
         (
             ["runs", "--store", "mysql://host/db"],
-            "runs cannot be kept in 'mysql'; use a URL such as sqlite:///path/to/spandag.db",
+            "runs cannot be kept in 'mysql'; use a URL such as sqlite:///path/to/spandag.db"
+            " or postgresql://user:password@host/name",
         ),
     ],
 )

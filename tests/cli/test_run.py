@@ -180,13 +180,13 @@ def test_traceparent_is_honoured_and_set(spandag: Spandag, stored: OpenStore, pr
     assert done.stdout == f"00-{trace_id}-{tree.nodes[0].id}-01 vendor=1\nresult\n"
 
 
-def test_an_unsampled_parent_is_honoured(spandag: Spandag, program: str, store_file: Path) -> None:
+def test_an_unsampled_parent_is_honoured(spandag: Spandag, program: str) -> None:
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
     done = spandag("run", "--", "python", program, TRACEPARENT=parent)
 
     assert (done.returncode, done.stdout) == (0, "result\n")
-    assert not store_file.exists()
+    assert spandag("runs", "--json").stdout == "[]\n"
 
 
 # --- content and exporters ---------------------------------------------------------

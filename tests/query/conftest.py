@@ -1,9 +1,8 @@
-"""Stores with real runs in them: real spans, the real exporter, SQLite."""
+"""Stores with real runs in them: real spans, the real exporter, real databases."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -20,9 +19,8 @@ from spandag.workflow.scope import use_tracer_provider
 class Recording:
     """A tracer provider that writes into a store of its own."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = f"sqlite:///{path}"
+    def __init__(self, url: str) -> None:
+        self.url = url
         self.exporter = SpandagSpanExporter(url=self.url)
         self.provider = TracerProvider(resource=Resource.create({"service.name": "tests"}))
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
@@ -47,9 +45,9 @@ class Recording:
 
 
 @pytest.fixture
-def recording(tmp_path: Path) -> Iterator[Recording]:
-    """Runs of the workflow API go into a store in this test's folder."""
-    recording = Recording(tmp_path / "runs.db")
+def recording(store_url: str) -> Iterator[Recording]:
+    """Runs of the workflow API go into a store of this test's own."""
+    recording = Recording(store_url)
     use_tracer_provider(recording.provider)
     yield recording
     use_tracer_provider(None)

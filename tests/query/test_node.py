@@ -58,6 +58,9 @@ def test_a_model_call_has_its_messages_tokens_and_price(recording: Recording) ->
     assert (cost.cost_usd, cost.agent_name, cost.counted) == (0.5, "a", True)
     assert [above.name for above in detail.path] == ["r", "a"]
     assert detail.children == []
+
+    without = query.node(recording.store, detail.node.id, content=False)
+    assert (without.messages, without.input_preview) == ([], "what is it?")
     assert detail.run.name == "r"
     assert not any("messages" in name for name in detail.attributes)
 

@@ -24,10 +24,12 @@ class ChildEnvironment:
     Attributes:
         variables: Its whole environment.
         content_turned_on: Whether content is recorded because nothing but the local store receives it.
+        stored: Whether the store is among the exporters.
     """
 
     variables: dict[str, str]
     content_turned_on: bool
+    stored: bool
 
 
 def child_environment(
@@ -37,6 +39,7 @@ def child_environment(
     url: str,
     content: bool | None,
     service_name: str | None,
+    stored: bool = True,
 ) -> ChildEnvironment:
     """The environment for a command, from that of this process.
 
@@ -49,11 +52,14 @@ def child_environment(
         url: The store, as a URL that holds in any working directory.
         content: What ``--content`` or ``--no-content`` says; None if neither was given.
         service_name: What ``--service-name`` says.
+        stored: Whether the store can be written; otherwise only the other exporters remain.
     """
     variables = dict(environ)
     exporters = [name.strip() for name in variables.get(ENV_TRACES_EXPORTER, "").split(",")]
     exporters = [name for name in exporters if name not in ("", "none", _EXPORTER)]
-    variables[ENV_TRACES_EXPORTER] = ",".join([_EXPORTER, *exporters])
+    if stored:
+        exporters.insert(0, _EXPORTER)
+    variables[ENV_TRACES_EXPORTER] = ",".join(exporters) or "none"
     # OpenTelemetry's defaults would send metrics and logs to a Collector that most people do not have.
     variables.setdefault("OTEL_METRICS_EXPORTER", "none")
     variables.setdefault("OTEL_LOGS_EXPORTER", "none")
@@ -62,14 +68,14 @@ def child_environment(
         variables["OTEL_SERVICE_NAME"] = service_name or service_name_of(command)
 
     # A configuration file may send spans anywhere.
-    sole = not exporters and not variables.get(ENV_CONFIG_FILE)
+    sole = exporters == [_EXPORTER] and not variables.get(ENV_CONFIG_FILE)
     turned_on = content is None and sole and not variables.get(ENV_CAPTURE_CONTENT)
     if content is not None or turned_on:
         variables[ENV_CAPTURE_CONTENT] = _NO_CONTENT if content is False else _SPAN_ONLY
 
     entries = [e for e in variables.get("PYTHONPATH", "").split(os.pathsep) if e and e != str(_ZERO_CODE)]
     variables["PYTHONPATH"] = os.pathsep.join([str(_ZERO_CODE), *entries])
-    return ChildEnvironment(variables, turned_on)
+    return ChildEnvironment(variables, turned_on, stored)
 
 
 def service_name_of(command: Sequence[str]) -> str:

@@ -103,4 +103,6 @@ def _configure(environ: Mapping[str, str]) -> None:
 
     os.environ.update({name: value for name, value in environ.items() if name.startswith("OTEL_")})
     os.environ.update({"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"})
+    # The command is over when this one span is sent; nobody shall wait long for a backend that is away.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     OpenTelemetryConfigurator().configure()  # type: ignore[no-untyped-call]

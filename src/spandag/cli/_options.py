@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from spandag.config import ENV_URL, Settings
+from spandag.config import ENV_URL, Settings, absolute_url
 
 if TYPE_CHECKING:
     from spandag.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?):///(?!/)(?P<path>[^?]+)(?P<query>\?.*)?")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*://")
+
+_PASSWORD = re.compile(r"://[^/?#]*:.*@|[?&](?:ssl)?password=", re.DOTALL)
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
@@ -57,22 +57,20 @@ def store_url(named: str | None) -> str:
     Args:
         named: What ``--store`` says: a URL, or the path of a SQLite file.
     """
-    url = named or Settings.load().url
-    if not _URL.match(url) and url != "sqlite:":
-        return _file_url(url)
-    file = _SQLITE_FILE.fullmatch(url)
-    if file is not None and file["path"] != ":memory:" and not file["path"].startswith("file:"):
-        # Programs started from here may have another working directory.
-        return f"{file[1]}:///{_absolute(file['path'])}{file['query'] or ''}"
-    return url
+    return absolute_url(Settings.load(url=named).url)
 
 
-def _file_url(path: str) -> str:
-    return f"sqlite:///{_absolute(path)}"
+def same_store(named: str | None) -> str:
+    """What to add to a command that is shown, so that it asks the same store; no password is shown.
 
-
-def _absolute(path: str) -> Path:
-    return Path(path).expanduser().absolute()
+    Args:
+        named: What ``--store`` says.
+    """
+    if not named:
+        return ""
+    if _PASSWORD.search(named):
+        return f' --store "${ENV_URL}"'
+    return f" --store {shlex.quote(named)}"
 
 
 @contextmanager
@@ -90,3 +88,17 @@ def opened_store(named: str | None) -> Iterator[Store]:
             yield store
     except (StoreError, QueryError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def check_writable(url: str) -> None:
+    """Open a store for writing, and create it where it is missing, before anything is spent.
+
+    Args:
+        url: As `store_url` gives it.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    from spandag.store.writer import open_for_writing
+
+    open_for_writing(url).engine.dispose()

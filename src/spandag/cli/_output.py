@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
 
+from spandag.cli._options import same_store
 from spandag.query import as_json
 from spandag.query.render import Line, Page
 
@@ -66,7 +67,7 @@ def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
         commands: Commands and what they show.
         store: What ``--store`` said, so that they ask the same one.
     """
-    option = f" --store {shlex.quote(store)}" if store else ""
+    option = same_store(store)
     program = _program()
     commands = [(program + command.removeprefix("spandag"), what) for command, what in commands]
     width = max(len(command) for command, _ in commands) + len(option)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
-from spandag.cli._options import json_option, opened_store, store_option, store_url
+from spandag.cli._options import check_writable, json_option, opened_store, store_option, store_url
 
 
 @click.command()
@@ -24,8 +26,14 @@ def demo(model: str | None, base_url: str | None, store: str | None, as_json: bo
     """
     import spandag
     from spandag.demo import run_demo
+    from spandag.store.errors import StoreError
 
     url = store_url(store)
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() != "true":
+        try:
+            check_writable(url)
+        except StoreError as error:
+            raise click.ClickException(str(error)) from error
     spandag.init(url=url, service_name="spandag-demo", capture_content=True)
     try:
         result = run_demo(model=model, base_url=base_url)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shlex
 import shutil
 import sys
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import click
 
 from spandag.cli._child_environment import ENV_CONFIG_FILE, ChildEnvironment, child_environment
-from spandag.cli._options import store_option, store_url
+from spandag.cli._options import check_writable, json_option, same_store, store_option, store_url
 
 _CANNOT_EXECUTE = 126
 _NOT_FOUND = 127
@@ -26,13 +26,21 @@ _NOT_FOUND = 127
 )
 @click.option("--service-name", metavar="NAME", help="service.name of the spans. [default: from COMMAND]")
 @store_option
-def run(command: tuple[str, ...], content: bool | None, service_name: str | None, store: str | None) -> None:
+@json_option
+def run(
+    command: tuple[str, ...],
+    content: bool | None,
+    service_name: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
     """Run COMMAND and record what its agents do, without a line of code.
 
     Every Python process that COMMAND starts is set up as `opentelemetry-instrument` does
     it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
     honoured and set, so that all of it is one run. Signals are passed on; the exit code is
-    that of COMMAND.
+    that of COMMAND. Standard output is the command's: with --json, run id and exit code
+    come last on standard error.
     """
     from spandag.cli._child_process import ChildProcess
     from spandag.cli._command_span import CommandSpan
@@ -45,8 +53,9 @@ def run(command: tuple[str, ...], content: bool | None, service_name: str | None
         )
         sys.exit(_CANNOT_EXECUTE if found else _NOT_FOUND)
 
+    url = store_url(store)
     child = child_environment(
-        os.environ, command, url=store_url(store), content=content, service_name=service_name
+        os.environ, command, url=url, content=content, service_name=service_name, stored=_is_writable(url)
     )
     with ChildProcess(command) as process:
         span = None
@@ -68,10 +77,25 @@ def run(command: tuple[str, ...], content: bool | None, service_name: str | None
     # Outside: whoever loses patience with a slow backend can interrupt this.
     if span is not None:
         span.end(code)
-        if span.run_id is not None and sys.stderr.isatty():
-            option = f" --store {shlex.quote(store)}" if store else ""
-            _say(f"see what was recorded with: spandag tree {span.run_id[:8]}{option}")
+        if as_json:
+            click.echo(json.dumps({"run_id": span.run_id, "exit_code": code}), err=True)
+        elif span.run_id is not None and child.stored and sys.stderr.isatty():
+            _say(f"see what was recorded with: spandag tree {span.run_id[:8]}{same_store(store)}")
     sys.exit(code)
+
+
+def _is_writable(url: str) -> bool:
+    """Whether the store takes what the command records; said here, once, and not by every process."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    from spandag.store.errors import StoreError
+
+    try:
+        check_writable(url)
+    except StoreError as error:
+        _say(f"{error}; the command runs without being stored")
+        return False
+    return True
 
 
 def _say_what_is_recorded(child: ChildEnvironment) -> None:

@@ -24,7 +24,7 @@ class DemoResult:
     """How the demo ended.
 
     Attributes:
-        run_id: The run's id, which is its trace id in hex; None if nothing traces this program.
+        run_id: The run's id, which is its trace id in hex; None if it is not recorded.
         accepted: Whether the reviewer accepted a law; False when the limit of redos was spent.
         exponent: The exponent of the last fitted power law, None if the last fit was none.
         attempts: How often the law was fitted.

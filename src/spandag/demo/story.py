@@ -31,7 +31,7 @@ class Ending:
     """How the story ended.
 
     Attributes:
-        run_id: The run's id, which is its trace id in hex; None if nothing traces this program.
+        run_id: The run's id, which is its trace id in hex; None if it is not recorded.
         accepted: Whether the reviewer accepted a law.
         exponent: The exponent of the power law of the last attempt, None if that was no power law.
         attempts: How often the law was fitted.
@@ -82,7 +82,9 @@ def tell(endpoint: Callable[[str], Endpoint], say: Say) -> Ending:
 
 def _trace_id(span: Span) -> str | None:
     context = span.get_span_context()
-    return format_trace_id(context.trace_id) if context.is_valid else None
+    # An unsampled run has an id as well, but nobody keeps it.
+    recorded = context.is_valid and context.trace_flags.sampled
+    return format_trace_id(context.trace_id) if recorded else None
 
 
 def load_data(endpoint: Callable[[str], Endpoint], say: Say) -> dict[str, list[float]]:

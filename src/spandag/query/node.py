@@ -69,7 +69,7 @@ class NodeDetail:
         children: What is directly below it.
         input_preview: The last message that went in, cut.
         output_preview: The last message that came out, cut.
-        messages: All content, in order within each direction.
+        messages: All content, in order within each direction; empty where it was not asked for.
         attributes: The span's attributes, without content.
         meta: What the store keeps beside them: span kind, service …
         scope: Name of the instrumentation scope.
@@ -93,12 +93,14 @@ class NodeDetail:
     cost: CostRecord | None
 
 
-def node(store: Store, node: str) -> NodeDetail:
+def node(store: Store, node: str, *, content: bool = True) -> NodeDetail:
     """One node with everything that is recorded about it.
 
     Args:
         store: Where it is.
         node: As `spandag.query.resolve_node` takes it.
+        content: Whether to load the whole messages, arguments and results; a history can have
+            megabytes. The previews are there in any case.
 
     Raises:
         QueryError: No node is meant, or several are.
@@ -116,7 +118,7 @@ def node(store: Store, node: str) -> NodeDetail:
                 table.c.input_preview, table.c.output_preview, table.c.attributes, table.c.meta, table.c.scope
             ).where(table.c.run_id == found.run_id, table.c.id == found.id)
         ).one()
-        messages = _messages(connection, found.run_id, found.id)
+        messages = _messages(connection, found.run_id, found.id) if content else []
         links = _links(connection, found.run_id, found.id)
     return NodeDetail(
         run=summary(rows),

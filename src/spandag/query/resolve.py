@@ -63,12 +63,19 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
     Args:
         connection: Of the store.
         text: A span id or the beginning of one, or the same after a run and a slash, as in ``last/4f2a``.
+            ``last`` is the root of the newest run.
             A branch point's id is ``bp:`` and the redo's span id.
 
     Raises:
         QueryError: No node is meant, or several are.
     """
     run_text, slash, node_text = text.strip().rpartition("/")
+    if text.strip() == LAST:
+        run = resolve_run(connection, LAST)
+        runs = schema.workflow_runs
+        root = connection.execute(select(runs.c.root_node_id).where(runs.c.id == run)).scalar()
+        if root is not None:
+            return NodeId(run, root)
     table = schema.dag_nodes
     statement = select(table.c.run_id, table.c.id).order_by(table.c.run_id, table.c.id)
     where = "no node"
