@@ -39,6 +39,7 @@ _SHELLS = {"bash", "sh", "shell", "zsh"}
 _VOLATILE = (
     (re.compile(r"\b[0-9a-f]{32}\b|\b[0-9a-f]{16}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8}\b"), "<id>"),
     (re.compile(r"\d{4}-\d\d-\d\d(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|\+00:00)?)?"), "<time>"),
+    (re.compile(r"\b[A-Z][a-z]{2} \d\d \d\d:\d\d\b"), "<time>"),
     (re.compile(r"(?<![\w.$])\d+(?:\.\d+)?\s?(?:µs|ms|s|min|h)\b(?: \d+\s?s\b)?"), "<duration>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "<host>"),
     (re.compile(r"[─━═-]{4,}"), "<rule>"),

@@ -99,6 +99,58 @@ def test_init_with_a_provider_of_its_own_leaves_the_global_one_alone(python, sto
     assert stored() == ["invoke_workflow r"]
 
 
+TWO_PROVIDERS = (
+    "import spandag\n"
+    "from opentelemetry.sdk.trace import TracerProvider\n"
+    "a, b = TracerProvider(), TracerProvider()\n"
+    "def init(**further): spandag.init(url='sqlite:///runs.db', capture_content=False, **further)\n"
+)
+
+
+def test_every_provider_gets_our_exporter_once(python, stored):
+    done = python(
+        TWO_PROVIDERS
+        + "for provider in (a, b, a, b):\n"
+        + "    init(tracer_provider=provider)\n"
+        + "init()\n"
+        + "init()\n"
+        + "from opentelemetry import trace\n"
+        + "for provider, name in ((a, 'a'), (b, 'b'), (trace.get_tracer_provider(), 'c')):\n"
+        + "    with provider.get_tracer('t').start_as_current_span(name): pass\n"
+        + "from spandag.export import SpandagSpanExporter\n"
+        + "print(len(SpandagSpanExporter.writing_to('sqlite:///runs.db')))\n"
+    )
+    assert done.stdout == "3\n"
+    assert sorted(stored()) == ["a", "b", "c"]
+
+
+def test_what_the_environment_has_set_up_is_not_set_up_again(python, stored):
+    done = python(
+        "from opentelemetry.instrumentation.auto_instrumentation import initialize; initialize()\n"
+        + RUN
+        + "from spandag.export import SpandagSpanExporter\n"
+        + "print(len(SpandagSpanExporter.writing_to('sqlite:///runs.db')))\n",
+        OTEL_PYTHON_DISTRO="distro",
+        OTEL_TRACES_EXPORTER="spandag",
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_LOGS_EXPORTER="none",
+        OTEL_EXPORTER_SPANDAG_URL="sqlite:///runs.db",
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    assert stored() == ["invoke_workflow r"]
+
+
+def test_frameworks_that_write_elsewhere_are_warned_about(python):
+    said = "smolagents is instrumented already, with another tracer provider"
+    quiet = (
+        TWO_PROVIDERS
+        + "spandag.instrument(tracer_provider=a); init(tracer_provider=a); init(); spandag.instrument()\n"
+    )
+    assert python(quiet).stderr == ""
+    assert python(quiet + "init(tracer_provider=b); init(tracer_provider=b)\n").stderr.count(said) == 1
+    assert python(TWO_PROVIDERS + "spandag.instrument(tracer_provider=a); init()\n").stderr.count(said) == 1
+
+
 def test_the_service_is_named(python, stored):
     python(
         "import spandag; spandag.init(url='sqlite:///runs.db', service_name='s')\nwith spandag.run('r'): pass\n"
@@ -160,7 +212,7 @@ def test_a_disabled_sdk_stays_disabled(python, tmp_path):
     [
         ("sqlite:////dev/null/sub/runs.db", "/dev/null/sub"),
         ("mongodb://somewhere/runs", "mongodb"),
-        ("no url at all", "no url at all"),
+        ("foo://", "foo"),
     ],
 )
 def test_a_store_that_cannot_be_written_is_one_message_and_the_program_runs_on(python, url, said):

@@ -25,18 +25,23 @@ print(json.dumps(dataclasses.asdict(run_demo())))
 PRICES = {"gpt-5-mini": (0.25, 0.025, 2.0), "gpt-4o-mini": (0.15, 0.075, 0.60)}
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The demo ran; its result and its store."""
-    database = tmp_path_factory.mktemp("demo") / "runs.db"
+def run_demo_into(url):
+    """Run the demo; its result."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, f"sqlite:///{database}"],
+        [sys.executable, "-c", PROGRAM, url],
         env={name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
         stdout=subprocess.PIPE,
         check=True,
         timeout=180,
     )
-    return json.loads(done.stdout), database
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo ran; its result and its store."""
+    database = tmp_path_factory.mktemp("demo") / "runs.db"
+    return run_demo_into(f"sqlite:///{database}"), database
 
 
 @pytest.fixture
@@ -59,6 +64,12 @@ def test_the_tree_is_as_the_golden_file_says(demo, golden, tree_of):
 
 def test_every_row_is_as_the_golden_file_says(demo, golden, rows_of):
     golden("demo.rows.txt", rows_of(demo[1]))
+
+
+def test_postgresql_has_the_same_tree_and_rows(postgres_url, golden, tree_of, rows_of):
+    run_demo_into(postgres_url)
+    golden("demo.tree.txt", tree_of(postgres_url))
+    golden("demo.rows.txt", rows_of(postgres_url))
 
 
 def test_tokens_are_those_that_the_model_server_counted(demo, rows):
