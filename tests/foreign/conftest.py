@@ -123,3 +123,23 @@ def instrument(recorder: Any) -> Iterator[Callable[..., None]]:
     yield start
     for instrumentor in reversed(active):
         instrumentor.uninstrument()
+
+
+@pytest.fixture(autouse=True)
+def smolagents_stays_as_it_was() -> Iterator[None]:
+    """Put back what other instrumentors leave patched when they are done, so that no later test meets it."""
+    smolagents = pytest.importorskip("smolagents")
+    owners = [smolagents.models, smolagents.tools, smolagents.agents, smolagents.local_python_executor]
+    owners += [value for module in owners for value in vars(module).values() if isinstance(value, type)]
+    owners = [
+        owner for owner in owners if getattr(owner, "__module__", "smolagents").startswith("smolagents")
+    ]
+    before = [(owner, dict(vars(owner))) for owner in owners]
+    yield
+    for owner, attributes in before:
+        for name, value in attributes.items():
+            if vars(owner).get(name) is not value and not name.startswith("__"):
+                setattr(owner, name, value)
+        for name in vars(owner).keys() - attributes.keys():
+            if callable(vars(owner)[name]):
+                delattr(owner, name)
