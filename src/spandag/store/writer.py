@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,10 +14,12 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, select
 
-from spandag._guard import guard
+from spandag._guard import guard, say_once
 from spandag.store import schema, upgrade
 from spandag.store.connect import Database, open_database
+from spandag.store.errors import StoreError
 from spandag.store.rows import Batch
+from spandag.store.schedule import Schedule
 from spandag.store.settling import settle_run
 from spandag.store.statements import FACT_TABLES, Statements
 
@@ -43,10 +47,11 @@ class Writer:
         self.url = url
         self._lock = threading.Lock()
         self._database: Database | None = None
+        self._schedule = Schedule()
         _writers.add(self)
 
     def write(self, batch: Batch) -> None:
-        """Write facts in one transaction, and derive the runs that ended.
+        """Write facts in one transaction, and derive the runs that are due (`spandag.store.schedule`).
 
         Writing the same again changes nothing.
 
@@ -59,17 +64,14 @@ class Writer:
 
             def work(connection: Connection) -> set[str]:
                 changed = _write_facts(connection, statements, batch)
-                due = batch.ended_runs | _ended_before(connection, batch.run_ids)
+                ended = batch.ended_runs | _ended_before(connection, batch.run_ids)
                 if not changed:
                     # All of it was there already: not even the counters shall move.
                     connection.rollback()
-                return due
+                return ended
 
-            due = database.transact(work)
-            # The facts are safe; what follows from them can also be had when reading.
-            with guard("derive a run"):
-                for run_id in sorted(due):
-                    settle_run(database, statements, run_id)
+            self._schedule.touched(batch.run_ids, database.transact(work))
+            self._derive(database, statements, self._schedule.due())
 
     def settle(self, run_id: str | None = None) -> int:
         """Bring what is derived up to date.
@@ -89,9 +91,30 @@ class Writer:
             return sum(settle_run(database, statements, due_id) for due_id in due)
 
     def close(self) -> None:
-        """Close the connection; the next write opens it again."""
+        """Derive what is behind and close the connection; the next write opens it again."""
         with self._lock:
+            if self._database is not None:
+                statements = Statements.of(self._database.engine.dialect)
+                self._derive(self._database, statements, self._schedule.pending())
             self._disconnect()
+
+    def _derive(self, database: Database, statements: Statements, run_ids: Iterable[str]) -> None:
+        # The facts are safe; what follows from them can also be had when reading.
+        with guard("derive a run"):
+            for run_id in run_ids:
+                start = time.monotonic()
+                try:
+                    with database.explained():
+                        settle_run(database, statements, run_id)
+                except StoreError as error:
+                    # Of the next run it would say the same.
+                    say_once(
+                        logging.WARNING, f"derive:{self.url}", "spandag could not derive a run: %s", error
+                    )
+                    return
+                finally:
+                    # Also where it failed: it must not be tried with every batch.
+                    self._schedule.derived(run_id, time.monotonic() - start)
 
     def _disconnect(self) -> None:
         if self._database is not None:
