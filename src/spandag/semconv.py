@@ -189,6 +189,10 @@ class LinkType:
     STARTED_BY: Final = "started_by"
 
 
+# On the root of a run that goes on from a node of an earlier one, beside the link to that node.
+SPANDAG_FORK_ROOT_RUN_ID: Final = "spandag.fork.root_run_id"
+SPANDAG_FORK_DEPTH: Final = "spandag.fork.depth"
+
 # --- spandag: what was spent below a node, in this process -------------------
 
 SPANDAG_TOTAL_INPUT_TOKENS: Final = "spandag.total.input_tokens"

@@ -188,15 +188,23 @@ def test_a_branch_is_a_fork(imported: str, read_tables: Callable[[str], Tables])
     rows = read_tables(imported)
     [fork] = [row for row in rows["branches"] if row["kind"] == "fork"]
     nodes = {(row["run_id"], row["id"]): row for row in rows["dag_nodes"]}
-    assert nodes[fork["run_id"], fork["source_node_id"]]["name"] == "Load the data"
-    assert nodes[fork["child_run_id"], fork["branch_node_id"]]["name"] == "one_shot"
+    [link] = [row for row in rows["span_links"] if row["link_type"] == "fork_of"]
+    assert nodes[link["linked_run_id"], fork["source_node_id"]]["name"] == "Load the data"
+    assert nodes[fork["run_id"], fork["branch_node_id"]]["name"] == "one_shot"
+    assert fork["child_run_id"] == fork["run_id"]
     assert (fork["branch_name"], fork["hypothesis"], fork["status"]) == (
         "try_log",
         "Logs are smoother.",
         "active",
     )
-    [link] = [row for row in rows["span_links"] if row["link_type"] == "fork_of"]
     assert (link["run_id"], link["linked_span_id"]) == (fork["child_run_id"], fork["source_node_id"])
+    [run] = [row for row in rows["workflow_runs"] if row["id"] == fork["run_id"]]
+    assert (run["branch_parent_id"], run["is_branch"], run["branch_depth"], run["root_run_id"]) == (
+        link["linked_run_id"],
+        True,
+        1,
+        link["linked_run_id"],
+    )
 
 
 def test_no_secret_comes_over(imported: str, read_tables: Callable[[str], Tables]) -> None:

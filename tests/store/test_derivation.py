@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import Span
+from opentelemetry.trace import Link, SpanContext
 from sqlalchemy import select
 
 from spandag import semconv
-from spandag.semconv import NodeType, Operation
+from spandag.semconv import LinkType, NodeType, Operation
 from spandag.store import Writer, load_run, open_store
 from spandag.store.derive import derive
 from spandag.store.facts import NodeRecord, RunRecord, RunRows
@@ -92,6 +93,52 @@ def test_a_branch_point_stands_beside_attempt_1_and_the_redo_below_it(story: Any
         bp(redo),
         None,
     ]
+
+
+def test_redos_told_by_links_alone_are_attempts_of_the_first(story: Any, derived: Any) -> None:
+    """Each links to the attempt before, and knows nothing else."""
+
+    def redo_of(before: Span) -> tuple[Link, ...]:
+        return (Link(before.get_span_context(), {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF}),)
+
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    first = story.span(NodeType.STEP, "fit", 1, 2, parent=run)
+    second = story.span(NodeType.STEP, "fit", 3, 4, parent=run, links=redo_of(first))
+    third = story.span(NodeType.STEP, "fit", 5, 6, parent=run, links=redo_of(second))
+    after = story.span(NodeType.STEP, "after", 7, 8, parent=run)
+    rows = derived()
+    found = nodes(rows)
+    attempts = [first, second, third]
+    assert [found[id_of(span)].step_node_id for span in attempts] == [id_of(first)] * 3
+    assert [found[id_of(span)].disposition for span in attempts] == ["superseded", "superseded", "active"]
+    assert [found[i].order_index for i in (id_of(first), bp(second), bp(third), id_of(after))] == [0, 0, 0, 1]
+    assert found[bp(third)].parent_node_id == id_of(run)
+    assert edges(rows, "sequential") == {(id_of(third), id_of(after))}
+
+
+def test_redos_that_link_in_a_circle_stop_nothing(story: Any, derived: Any) -> None:
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    ids = [0xF1, 0xF2]
+    for mine, other in (ids, ids[::-1]):
+        story.span(
+            NodeType.STEP,
+            f"step {mine}",
+            mine,
+            mine + 1,
+            parent=run,
+            attributes={semconv.SPANDAG_STEP_ID: f"{other:016x}", semconv.SPANDAG_STEP_ATTEMPT: 2},
+        )
+    assert {node.depth for node in nodes(derived()).values()} == {0, 1, 2}
+
+
+def test_redos_that_do_not_know_their_step_have_places_of_their_own(story: Any, derived: Any) -> None:
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    redos = [
+        story.span(NodeType.STEP, name, at, at + 1, parent=run, attributes={semconv.SPANDAG_STEP_ATTEMPT: 2})
+        for name, at in (("fit", 1), ("plot", 3))
+    ]
+    found = nodes(derived())
+    assert [found[bp(redo)].order_index for redo in redos] == [0, 1]
 
 
 def test_redos_whose_first_attempt_never_arrived_share_one_place(story: Any, derived: Any) -> None:
@@ -260,6 +307,65 @@ def test_the_topmost_run_node_says_who_the_run_is(story: Any, derived: Any) -> N
     }
 
 
+def test_a_fork_knows_the_run_that_it_goes_on_from(story: Any, derived: Any) -> None:
+    original = SpanContext(0xF0, 0xF1, is_remote=True)
+    link = Link(original, {semconv.SPANDAG_LINK_TYPE: LinkType.FORK_OF})
+    run = story.span(
+        NodeType.RUN,
+        "report",
+        0,
+        9,
+        links=(link,),
+        attributes={
+            semconv.SPANDAG_FORK_ROOT_RUN_ID: f"{0xE0:032x}",
+            semconv.SPANDAG_FORK_DEPTH: 2,
+            semconv.SPANDAG_REDO_HYPOTHESIS: "a colder start",
+        },
+    )
+    # A part of a run is no fork of its own, whatever it links to.
+    story.span(NodeType.RUN, "nested", 1, 2, parent=run, links=(link,))
+    rows = derived()
+    assert (rows.run.branch_parent_id, rows.run.is_branch, rows.run.branch_depth, rows.run.root_run_id) == (
+        f"{0xF0:032x}",
+        True,
+        2,
+        f"{0xE0:032x}",
+    )
+    [fork] = rows.branches
+    assert (fork.kind, fork.branch_node_id, fork.source_node_id, fork.child_run_id) == (
+        "fork",
+        id_of(run),
+        f"{0xF1:016x}",
+        rows.run.id,
+    )
+    assert (fork.branch_name, fork.hypothesis, fork.status, fork.number) == (
+        "report",
+        "a colder start",
+        "accepted",
+        None,
+    )
+
+
+@pytest.mark.parametrize("depth", ["2", 0, -1, 2**40, True, 1.5, None])
+def test_a_fork_that_says_nothing_of_use_is_one_of_its_parent(story: Any, derived: Any, depth: Any) -> None:
+    original = SpanContext(0xF0, 0xF1, is_remote=True)
+    story.span(
+        NodeType.RUN,
+        "report",
+        0,
+        9,
+        links=(Link(original, {semconv.SPANDAG_LINK_TYPE: LinkType.FORK_OF}),),
+        attributes={} if depth is None else {semconv.SPANDAG_FORK_DEPTH: depth},
+    )
+    run = derived().run
+    assert (run.branch_parent_id, run.is_branch, run.branch_depth, run.root_run_id) == (
+        f"{0xF0:032x}",
+        True,
+        1,
+        f"{0xF0:032x}",
+    )
+
+
 def test_without_a_run_node_the_topmost_genai_node_does(story: Any, derived: Any) -> None:
     web = story.span(None, "GET /", 0, 100, scope="fastapi")
     genai = {
@@ -294,16 +400,6 @@ def test_a_run_whose_parent_is_remote_or_missing_is_a_root(story: Any, derived: 
     assert rows.run.root_node_id == id_of(run)
     assert (found[id_of(run)].parent_span_id, found[id_of(run)].parent_node_id) == (f"{0xDEF:016x}", None)
     assert (found[id_of(orphan)].parent_node_id, found[id_of(orphan)].depth) == (None, 0)
-
-
-def test_latecomers_of_an_ended_run_are_derived_at_once(story: Any, writer: Writer, store_url: str) -> None:
-    run = story.span(NodeType.RUN, "r", 0, 9)
-    writer.write(story.batch())
-    story.exporter.clear()
-    story.span(NodeType.AGENT, "late", 1, 2, parent=run)
-    writer.write(story.batch())
-    with open_store(store_url) as store:
-        assert store.settle() == 0
 
 
 def test_spans_that_name_each_other_as_parents_are_cut_at_the_earliest() -> None:

@@ -11,10 +11,10 @@ from opentelemetry.trace import SpanContext, StatusCode
 
 from spandag import pricing, semconv
 from spandag._guard import guard, logger, say_once, strict
+from spandag.export.branches import add_fork, add_redo, fork_of, redo_of
 from spandag.export.classify import name_of, node_type_of
 from spandag.export.content import Content, content_of
 from spandag.export.foreign import in_conventions
-from spandag.export.redo import add_redo, redo_of
 from spandag.export.values import (
     MAX_KEY,
     MAX_TEXT,
@@ -152,6 +152,9 @@ class _Projection:
         links = span.links
         if links:
             _add_links(batch, node, links, scrub=scrub)
+            source = fork_of(span)
+            if source is not None:
+                add_fork(batch, node, source, said)
         if ended_at is None:
             return
         # The rest belongs to the end alone, so that no row is written in two versions.

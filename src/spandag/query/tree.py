@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from spandag.query.errors import QueryError
 from spandag.query.resolve import resolve_run
-from spandag.query.runs import Run, summary
+from spandag.query.runs import REDO, Run, summary
 from spandag.query.spent import Spent, below
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
@@ -121,7 +121,7 @@ def tree_of_rows(rows: RunRows, *, all_spans: bool = False) -> Tree:
 
 def _in_order(rows: RunRows, *, lift_spans: bool) -> list[TreeNode]:
     by_id = {record.id: record for record in rows.nodes}
-    branches = {branch.branch_node_id: branch for branch in rows.branches}
+    branches = {branch.branch_node_id: branch for branch in rows.branches if branch.kind == REDO}
     children: dict[str | None, list[NodeRecord]] = {}
     orphans: list[NodeRecord] = []
     root = by_id.get(rows.run.root_node_id or "")

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.edges import handoff_edges, sibling_edges
-from spandag.store.facts import CostRecord, EventRecord, NodeRecord, RunRows
+from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RunRows
 from spandag.store.rows import DERIVED, DERIVED_EDGES, RECORDED, EdgeRow
-from spandag.store.tree import build
+from spandag.store.tree import Tree, build
 
 ACTIVE = "active"
 ABANDONED = "abandoned"
@@ -118,7 +118,7 @@ def derive(rows: RunRows) -> Derived:
     costs = {cost.node_id: cost for cost in rows.costs}
     recorded = [event for event in rows.events if event.origin == RECORDED]
     model_events = {event.node_id for event in recorded if event.event_type in _MODEL_EVENTS}
-    own = _own_dispositions(rows.nodes)
+    own = _own_dispositions(tree)
 
     places: dict[str, Place] = {}
     charges: dict[str, Charge] = {}
@@ -132,7 +132,8 @@ def derive(rows: RunRows) -> Derived:
         above = inherited[tree.parents[node.id]]
         is_genai = node.node_type not in _NOT_GENAI
         disposition = max(above.disposition, own.get(node.span_id, ACTIVE), key=_WORSE.__getitem__)
-        step = _step_of(node) or above.step
+        attempt = tree.attempts.get(node.id)
+        step = (attempt.step if attempt is not None else None) or above.step
         agent = (node.name if node.node_type in _AGENTS else node.agent) or above.agent
         places[node.id] = Place(
             tree.parents[node.id], above.depth + 1, index, step, above.branch, disposition
@@ -169,7 +170,7 @@ def derive(rows: RunRows) -> Derived:
     for edge in handoff_edges(run_id, tree, recorded, scopes):
         edges[edge[:4]] = edge
     return Derived(
-        run=_identity(run_id, top_runs, top_genai),
+        run=_identity(run_id, top_runs, top_genai, rows.forks),
         places=places,
         edges=sorted(edges.values()),
         events=sorted(_model_events(calls), key=lambda event: (event.node_id, event.seq)),
@@ -201,23 +202,19 @@ def apply(rows: RunRows, derived: Derived, task: str | None) -> RunRows:
     )
 
 
-def _step_of(node: NodeRecord) -> str | None:
-    """The step that a node itself is an attempt of."""
-    if node.node_type == NodeType.STEP:
-        return node.step_id or node.id
-    return node.step_id if node.node_type == NodeType.BRANCH_POINT else None
-
-
-def _own_dispositions(nodes: Sequence[NodeRecord]) -> dict[str, str]:
+def _own_dispositions(tree: Tree) -> dict[str, str]:
     """By span id: what became of each attempt, regardless of what is above it."""
-    steps = [node for node in nodes if node.node_type == NodeType.STEP]
+    steps = [
+        (tree.nodes[node_id], attempt)
+        for node_id, attempt in tree.attempts.items()
+        if tree.nodes[node_id].node_type == NodeType.STEP
+    ]
     latest: dict[str | None, int] = {}
-    for node in steps:
-        step = _step_of(node)
-        latest[step] = max(latest.get(step, 1), node.attempt or 1)
+    for _, attempt in steps:
+        latest[attempt.step] = max(latest.get(attempt.step, 1), attempt.number)
     dispositions = {}
-    for node in steps:
-        if (node.attempt or 1) < latest[_step_of(node)]:
+    for node, attempt in steps:
+        if attempt.number < latest[attempt.step]:
             dispositions[node.span_id] = SUPERSEDED
         elif (node.outcome or node.status) in _GIVEN_UP:
             dispositions[node.span_id] = ABANDONED
@@ -250,13 +247,16 @@ def _model_events(calls: Sequence[tuple[NodeRecord, str | None]]) -> list[EventR
     return events
 
 
-def _identity(run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecord]) -> Identity:
+def _identity(
+    run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecord], forks: Sequence[ForkRecord]
+) -> Identity:
     """Who the run is: its topmost run node, else its topmost GenAI node; the earliest where there are several.
 
     Args:
         run_id: The run.
         runs: Run nodes that are below no other.
         genai: GenAI nodes that are below no other.
+        forks: What nodes say of runs that they go on from; that of the root node counts.
     """
     tops = runs or genai
     if not tops:
@@ -265,6 +265,7 @@ def _identity(run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecor
     # Without a run node several calls can share a trace, below a web request for instance.
     parts = [root] if runs else genai
     ends = [node.ended_at for node in parts]
+    fork = next((fork for fork in forks if fork.node_id == root.id), None)
     return Identity(
         root_node_id=root.id,
         name=root.name,
@@ -275,8 +276,8 @@ def _identity(run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecor
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         session_id=root.session_id,
         user_id=root.user_id,
-        branch_parent_id=None,
-        is_branch=False,
-        branch_depth=0,
-        root_run_id=run_id,
+        branch_parent_id=None if fork is None else fork.parent_run_id,
+        is_branch=fork is not None,
+        branch_depth=0 if fork is None else fork.depth or 1,
+        root_run_id=run_id if fork is None else fork.root_run_id or fork.parent_run_id,
     )

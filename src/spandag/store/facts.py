@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, and_, select
 
+from spandag import semconv
+from spandag.semconv import LinkType
 from spandag.store import schema
 from spandag.store.rows import EdgeRow
+
+# What fits into the column of a run's depth.
+_MAX_DEPTH = 2**31 - 1
 
 
 class NodeRecord(NamedTuple):
@@ -97,6 +102,22 @@ class BranchRecord(NamedTuple):
     ended_at: int | None
 
 
+class ForkRecord(NamedTuple):
+    """What a node says of the run that it was forked from.
+
+    Attributes:
+        node_id: The node.
+        parent_run_id: The run that it goes on from.
+        root_run_id: The first run of the chain of forks, where the node says so.
+        depth: How many forks deep, where the node says so.
+    """
+
+    node_id: str
+    parent_run_id: str
+    root_run_id: str | None
+    depth: int | None
+
+
 class RunRecord(NamedTuple):
     """A row of ``workflow_runs``."""
 
@@ -129,6 +150,7 @@ class RunRows:
         events: Recorded and derived events.
         costs: One for each model call that says its tokens or price.
         branches: Redos and forks.
+        forks: One for each link to a run that this one was forked from.
     """
 
     run: RunRecord
@@ -137,6 +159,7 @@ class RunRows:
     events: list[EventRecord] = field(default_factory=list)
     costs: list[CostRecord] = field(default_factory=list)
     branches: list[BranchRecord] = field(default_factory=list)
+    forks: list[ForkRecord] = field(default_factory=list)
 
 
 def read_run(connection: Connection, run_id: str) -> RunRows | None:
@@ -170,11 +193,35 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
         branches=[
             BranchRecord._make(r) for r in _select(connection, schema.branches, BranchRecord._fields, run_id)
         ],
+        forks=_read_forks(connection, run_id),
     )
     rows.nodes = [
         NodeRecord._make(r) for r in _select(connection, schema.dag_nodes, NodeRecord._fields, run_id)
     ]
     return rows
+
+
+def _read_forks(connection: Connection, run_id: str) -> list[ForkRecord]:
+    links, nodes = schema.span_links, schema.dag_nodes
+    found = connection.execute(
+        select(links.c.node_id, links.c.linked_run_id, nodes.c.attributes)
+        .join(nodes, and_(nodes.c.run_id == links.c.run_id, nodes.c.id == links.c.node_id))
+        .where(links.c.run_id == run_id, links.c.link_type == LinkType.FORK_OF)
+        .order_by(links.c.node_id, links.c.seq)
+    )
+    forks = []
+    for node_id, parent_run_id, attributes in found:
+        said = attributes if isinstance(attributes, dict) else {}
+        root_run_id, depth = said.get(semconv.SPANDAG_FORK_ROOT_RUN_ID), said.get(semconv.SPANDAG_FORK_DEPTH)
+        forks.append(
+            ForkRecord(
+                node_id,
+                parent_run_id,
+                root_run_id if isinstance(root_run_id, str) and root_run_id else None,
+                depth if type(depth) is int and 0 < depth <= _MAX_DEPTH else None,
+            )
+        )
+    return forks
 
 
 def read_task(connection: Connection, run_id: str, root_node_id: str | None) -> str | None:

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from spandag.semconv import NodeType
 from spandag.store.facts import NodeRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
+_ATTEMPTS = frozenset({NodeType.STEP, NodeType.BRANCH_POINT})
+
 Item = list[NodeRecord]
 """What takes one place among siblings: a node, or a step with the branch points of its redos."""
+
+
+class Attempt(NamedTuple):
+    """Which attempt of which step a node is.
+
+    Attributes:
+        step: The id of attempt 1, stored or not; None where a redo does not say it.
+        number: From 1, in the order in which attempts follow each other.
+    """
+
+    step: str | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +40,13 @@ class Tree:
         nodes: By id.
         parents: The id of each node's parent; None at the top.
         items: Below each parent what takes a place, in order.
+        attempts: For each step and branch point which attempt of which step it is.
     """
 
     nodes: dict[str, NodeRecord]
     parents: dict[str, str | None]
     items: dict[str | None, list[Item]]
+    attempts: dict[str, Attempt]
 
     def walk(self) -> Iterator[tuple[NodeRecord, int]]:
         """Every node after its parent, with its place among its siblings."""
@@ -49,19 +66,37 @@ class Tree:
 def build(nodes: Sequence[NodeRecord]) -> Tree:
     """Put the nodes of a run in their places."""
     by_id = {node.id: node for node in nodes}
-    parents = {node.id: _parent(node, by_id) for node in nodes}
+    attempts = {node.id: _attempt(node, by_id) for node in nodes if node.node_type in _ATTEMPTS}
+    parents = {node.id: _parent(node, by_id, attempts) for node in nodes}
     for node_id in _cycle_breakers(by_id, parents):
         parents[node_id] = None
     children: dict[str | None, list[NodeRecord]] = {}
     for node in nodes:
         children.setdefault(parents[node.id], []).append(node)
-    return Tree(by_id, parents, {parent: _places(siblings) for parent, siblings in children.items()})
+    items = {parent: _places(siblings, attempts) for parent, siblings in children.items()}
+    return Tree(by_id, parents, items, attempts)
 
 
-def _parent(node: NodeRecord, by_id: dict[str, NodeRecord]) -> str | None:
+def _attempt(node: NodeRecord, by_id: dict[str, NodeRecord]) -> Attempt:
+    number = node.attempt or 1
+    if node.step_id is None:
+        return Attempt(node.id if node.node_type == NodeType.STEP else None, number)
+    # A redo that knows nothing but its link names the attempt before as its step, which names the one before.
+    step = node.step_id
+    seen = {node.span_id, step}
+    while (before := by_id.get(step)) is not None and before.step_id is not None:
+        if before.node_type != NodeType.STEP or before.step_id in seen:
+            break
+        step = before.step_id
+        seen.add(step)
+        number += 1
+    return Attempt(step, number)
+
+
+def _parent(node: NodeRecord, by_id: dict[str, NodeRecord], attempts: dict[str, Attempt]) -> str | None:
     if node.node_type == NodeType.BRANCH_POINT:
         # Beside attempt 1, wherever the redo itself was started.
-        source = by_id.get(node.step_id or "", node)
+        source = by_id.get(attempts[node.id].step or "", node)
         parent = source.parent_span_id
     elif (branch_point := BRANCH_POINT_PREFIX + node.id) in by_id:
         return branch_point
@@ -87,17 +122,15 @@ def _cycle_breakers(by_id: dict[str, NodeRecord], parents: dict[str, str | None]
     return breakers
 
 
-def _places(siblings: list[NodeRecord]) -> list[Item]:
+def _places(siblings: list[NodeRecord], attempts: dict[str, Attempt]) -> list[Item]:
     """Siblings by start; the branch points of a step take the step's place, by attempt."""
     branch_points = [node for node in siblings if node.node_type == NodeType.BRANCH_POINT]
     if not branch_points:
         return [[node] for node in sorted(siblings, key=_by_start)]
-    items: dict[str | None, Item] = {
-        node.id: [node] for node in siblings if node.node_type != NodeType.BRANCH_POINT
-    }
+    items: dict[str, Item] = {node.id: [node] for node in siblings if node.node_type != NodeType.BRANCH_POINT}
     # A step whose attempt 1 is missing is represented by its first redo.
-    for node in sorted(branch_points, key=lambda node: (node.attempt or 0, *_by_start(node))):
-        items.setdefault(node.step_id, []).append(node)
+    for node in sorted(branch_points, key=lambda node: (attempts[node.id].number, *_by_start(node))):
+        items.setdefault(attempts[node.id].step or node.id, []).append(node)
     return sorted(items.values(), key=lambda item: _by_start(item[0]))
 
 

@@ -6,7 +6,7 @@ nothing, and a run that was still going on is completed by the next import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | Non
         runs = _rows(connection, "SELECT * FROM workflow_runs")
         sessions = {row["id"]: row for row in _rows(connection, "SELECT * FROM sessions")}
         tables = set(inspect(connection).get_table_names())
-        parents = {run["id"]: run for run in runs}
+        by_id = {run["id"]: run for run in runs}
         writer = Writer(store)
         try:
             for number, run in enumerate(sorted(runs, key=lambda run: str(run["id"])), 1):
@@ -89,7 +89,7 @@ def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | Non
                     RunRecords(
                         run=run,
                         session=sessions.get(run.get("session_id")),
-                        parent=parents.get(run.get("branch_parent_id")),
+                        ancestors=_ancestors(run, by_id),
                         **{
                             name: _rows(connection, query, run["id"]) if _table_of(query) in tables else []
                             for name, query in _OF_A_RUN.items()
@@ -105,6 +105,16 @@ def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | Non
         finally:
             writer.close()
     return imported
+
+
+def _ancestors(run: Record, by_id: Mapping[object, Record]) -> list[Record]:
+    """The runs that a run goes back to, nearest first, as far as they are there."""
+    found: list[Record] = []
+    above = by_id.get(run.get("branch_parent_id"))
+    while above is not None and above is not run and above not in found:
+        found.append(above)
+        above = by_id.get(above.get("branch_parent_id"))
+    return found
 
 
 @contextmanager

@@ -85,9 +85,9 @@ def batch_of(records: RunRecords) -> Batch:
     run_id = format(trace, "032x")
     batch.execution_events += _events(run_id, nodes, records)
     batch.dag_edges += _edges(run_id, nodes, records)
-    for fork in _forks(nodes, records):
-        batch.branches.append(fork)
-        batch.run_ids.add(fork.run_id)
+    if records.run.get("branch_parent_id"):
+        # What there is to say of a fork stands in tables, not on its span.
+        batch.branches = [_fork(row, nodes, records) if row.kind == "fork" else row for row in batch.branches]
     return batch
 
 
@@ -124,6 +124,7 @@ def _run_attributes(records: RunRecords) -> dict[str, Any]:
         semconv.SPANDAG_RUN_TASK: _text(run.get("task_description")),
         semconv.SESSION_ID: _text(run.get("session_id")),
         semconv.USER_ID: _text(session.get("user_id")),
+        **_fork_attributes(records),
         **_rest(run, _TOLD[NodeType.RUN]),
     }
 
@@ -315,6 +316,20 @@ def _call(trace: int, nodes: RunNodes, cost: Record) -> ReadableSpan:
     )
 
 
+def _fork_attributes(records: RunRecords) -> dict[str, Any]:
+    parent = records.run.get("branch_parent_id")
+    if not parent:
+        return {}
+    first = records.ancestors[-1] if records.ancestors else {"id": parent}
+    return {
+        # Its own parent may be gone.
+        semconv.SPANDAG_FORK_ROOT_RUN_ID: format(
+            trace_id(first.get("branch_parent_id") or first["id"]), "032x"
+        ),
+        semconv.SPANDAG_FORK_DEPTH: number(records.run.get("branch_depth")) or max(len(records.ancestors), 1),
+    }
+
+
 def _links(records: RunRecords) -> list[Link]:
     links = []
     run = records.run
@@ -335,28 +350,18 @@ def _fork_source(records: RunRecords) -> int:
     return span_id(parent, "node", node) if node else span_id(parent, "run", parent)
 
 
-def _forks(nodes: RunNodes, records: RunRecords) -> Iterator[BranchRow]:
-    parent = records.run.get("branch_parent_id")
-    if not parent:
-        return
+def _fork(row: BranchRow, nodes: RunNodes, records: RunRecords) -> BranchRow:
+    """The branch of a fork with what the tables say of it."""
     meta = mapping(records.run.get("meta"))
     [branch] = records.branches[:1] or [{}]
     status = str(branch.get("status") or "active")
     racing = branch.get("racing_status")
-    yield BranchRow(
-        run_id=format(trace_id(parent), "032x"),
-        branch_node_id=format(nodes.root.span_id, "016x"),
-        kind="fork",
-        source_node_id=format(_fork_source(records), "016x"),
-        child_run_id=format(trace_id(records.run["id"]), "032x"),
-        number=None,
+    return row._replace(
         branch_name=text(branch.get("branch_name") or meta.get("branch_name")),
         hypothesis=text(branch.get("hypothesis") or meta.get("hypothesis")),
-        requested_by=None,
         status=_BRANCH_STATUS.get(status, "abandoned"),
         group_id=text(branch.get("racing_group_id")),
-        score=None,
         won=None if racing not in ("won", "lost") else racing == "won",
-        started_at=time_ns(branch.get("created_at")) or nodes.root.start or 0,
+        started_at=time_ns(branch.get("created_at")) or row.started_at,
         ended_at=nodes.root.end if nodes.root.is_ended and status != "active" else None,
     )

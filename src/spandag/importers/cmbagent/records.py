@@ -23,7 +23,7 @@ class RunRecords:
     Attributes:
         run: Of ``workflow_runs``.
         session: Its session.
-        parent: The run that it branched off.
+        ancestors: The run that it branched off, the one that that did, and so on.
         steps: Of ``workflow_steps``.
         nodes: Of ``dag_nodes``.
         edges: Of ``dag_edges``.
@@ -35,7 +35,7 @@ class RunRecords:
 
     run: Record
     session: Record | None = None
-    parent: Record | None = None
+    ancestors: list[Record] = field(default_factory=list)
     steps: list[Record] = field(default_factory=list)
     nodes: list[Record] = field(default_factory=list)
     edges: list[Record] = field(default_factory=list)

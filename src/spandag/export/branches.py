@@ -1,7 +1,7 @@
-"""What a redo's own span says of the branch that it is.
+"""What the span of a redo or of a fork says of the branch that it is.
 
-Branch point, edge and ``branches`` row follow from the redo alone, so that
-they exist even where the span of the first attempt never arrives.
+Branch point, edge and ``branches`` row follow from that span alone, so that
+they exist even where the span that it branches off from never arrives.
 """
 
 from __future__ import annotations
@@ -42,14 +42,7 @@ class Redo(NamedTuple):
 def redo_of(span: ReadableSpan, attributes: Mapping[str, Any]) -> Redo | None:
     """Whether a step's span is a redo: by its attempt, or by its link to the attempt before."""
     attempt = integer(attributes.get(semconv.SPANDAG_STEP_ATTEMPT))
-    linked = next(
-        (
-            format(link.context.span_id, "016x")
-            for link in span.links
-            if (link.attributes or {}).get(semconv.SPANDAG_LINK_TYPE) == LinkType.REDO_OF
-        ),
-        None,
-    )
+    linked = _linked(span, LinkType.REDO_OF)
     if linked is None and (attempt is None or attempt < 2):
         return None
     step_id = text(attributes.get(semconv.SPANDAG_STEP_ID), MAX_KEY) or linked
@@ -124,6 +117,52 @@ def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, A
             ended_at=node.ended_at,
         )
     )
+
+
+def fork_of(span: ReadableSpan) -> str | None:
+    """Span id of the node that a span goes on from in a run of its own; None where it is no fork."""
+    if span.parent is not None and not span.parent.is_remote:
+        # A fork is a whole run.
+        return None
+    return _linked(span, LinkType.FORK_OF)
+
+
+def add_fork(batch: Batch, node: NodeRow, source_node_id: str, attributes: Mapping[str, Any]) -> None:
+    """Add the branch that a run is of an earlier one.
+
+    Args:
+        batch: Where to.
+        node: The row of the run's root.
+        source_node_id: Where it goes on from, in the run that ``span_links`` names.
+        attributes: The root's attributes.
+    """
+    batch.branches.append(
+        BranchRow(
+            run_id=node.run_id,
+            branch_node_id=node.id,
+            kind="fork",
+            source_node_id=source_node_id,
+            child_run_id=node.run_id,
+            number=None,
+            branch_name=node.name,
+            hypothesis=text(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE),
+            requested_by=text(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
+            status=_status(node, attributes),
+            group_id=None,
+            score=None,
+            won=None,
+            started_at=node.started_at,
+            ended_at=node.ended_at,
+        )
+    )
+
+
+def _linked(span: ReadableSpan, link_type: str) -> str | None:
+    """Span id that the first link of a type leads to."""
+    for link in span.links:
+        if (link.attributes or {}).get(semconv.SPANDAG_LINK_TYPE) == link_type:
+            return format(link.context.span_id, "016x")
+    return None
 
 
 def _status(node: NodeRow, attributes: Mapping[str, Any]) -> str:
