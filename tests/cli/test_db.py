@@ -256,8 +256,9 @@ def test_what_has_not_arrived_is_only_noted(store_url: str, db: Db) -> None:
 def test_runs_that_are_not_settled_are_noted(store_url: str, db: Db) -> None:
     writer = Writer(store_url)
     writer.write(Batch(dag_nodes=[node(2)], run_ids={RUN}))
-    writer.close()
     assert "note   1 run not settled yet" in db("check").stdout
+    writer.close()
+    assert "not settled" not in db("check").stdout
 
 
 def test_rows_that_point_nowhere_are_wrong(store_url: str, db: Db, execute: Callable[[str], None]) -> None:
