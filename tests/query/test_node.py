@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import spandag
 from spandag import query
-from spandag.query import Message, NodeDetail, SpanLink
+from spandag.query import Message, NodeDetail, SpanLink, render
 
 from .conftest import Recording, kepler
 
@@ -119,3 +121,19 @@ def test_spans_of_other_libraries_are_nodes_too(recording: Recording) -> None:
 
     assert (detail.node.node_type, detail.attributes) == ("span", {"http.request.method": "GET"})
     assert detail.scope == "other"
+
+
+@pytest.mark.usefixtures("capture_content")
+@pytest.mark.parametrize("depth", [600, 30_000])
+def test_a_message_is_shown_however_deep_it_is(recording: Recording, depth: int) -> None:
+    nested = "[" * depth + '"core"' + "]" * depth
+    message = f'[{{"role":"user","parts":[{{"type":"tool_call","name":"t","arguments":{nested}}}]}}]'
+    with recording.tracer.start_as_current_span(
+        "chat m", attributes={"gen_ai.operation.name": "chat", "gen_ai.input.messages": message}
+    ) as span:
+        pass
+    detail = query.node(recording.store, format(span.get_span_context().span_id, "016x"))
+    [shown] = detail.messages
+    assert "core" in str(shown.content)
+    assert "core" in json.dumps(query.as_json(detail))
+    assert any("core" in str(line) for line in render.render_node(detail, render.Page()))

@@ -1,13 +1,42 @@
 from __future__ import annotations
 
 import pytest
+from opentelemetry import trace
 
 import spandag
-from spandag import query
+from spandag import query, semconv
 from spandag.query import Spent
 from spandag.query.as_json import as_json
 
 from .conftest import Recording, call, kepler
+
+
+def test_two_redos_that_claim_the_same_number_are_told_apart(recording: Recording) -> None:
+    """Two processes that go on from the same attempt do not know of each other."""
+    with spandag.run("r"), spandag.step("fit") as first:
+        span = trace.get_current_span()
+        first.reject("try again")
+    step_id = format(span.get_span_context().span_id, "016x")
+    context = trace.set_span_in_context(span)
+    tracer = recording.provider.get_tracer("spandag.elsewhere")
+    for reviewer in ("ann", "bob"):
+        attributes = {
+            semconv.SPANDAG_NODE_TYPE: "step",
+            semconv.GEN_AI_STEP_NAME: "fit",
+            semconv.SPANDAG_STEP_ID: step_id,
+            semconv.SPANDAG_STEP_ATTEMPT: 2,
+            semconv.SPANDAG_REDO_REQUESTED_BY: reviewer,
+            semconv.USER_ID: reviewer,
+        }
+        tracer.start_span("fit", context=context, attributes=attributes).end()
+
+    redos = query.redos(recording.store, "last")
+
+    assert [redo.requested_by for redo in redos] == ["ann", "bob"]
+    assert [redo.before.node_id for redo in redos if redo.before] == [step_id, step_id]
+    for redo in redos:
+        assert redo.after is not None
+        assert redo.branch_node_id == f"bp:{redo.after.node_id}"
 
 
 def test_a_redo_is_told_with_the_attempts_before_and_after(recording: Recording) -> None:

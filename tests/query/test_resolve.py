@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import pytest
+from sqlalchemy import event
 
 import spandag
 from spandag import query
@@ -104,3 +108,25 @@ def test_a_node_of_an_unknown_run_is_about_the_run(recording: Recording) -> None
 
     with pytest.raises(QueryError, match="no run starts with 'xx'"):
         node_of(recording, "xx/ab")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_the_beginning_of_a_node_is_found_by_the_index(recording: Recording) -> None:
+    kepler()
+    statements: list[str] = []
+
+    def listen(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    with recording.store.connection() as connection:
+        event.listen(connection, "before_cursor_execute", listen)
+        query.resolve_node(connection, "last")
+        with suppress(QueryError):
+            query.resolve_node(connection, "0a")
+        plan = [
+            row[-1]
+            for row in connection.exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statements[-1]}", ("0a", "0ag", "0a", 6, 0)
+            )
+        ]
+    assert any("SEARCH dag_nodes USING" in step and "id>" in step for step in plan), plan

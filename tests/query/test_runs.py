@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from typing import Any
+
+import pytest
+from spandag_test_databases import connected
+from sqlalchemy import update
 
 import spandag
 from spandag import query
 from spandag.query import Spent
+from spandag.store import load_run, schema
 
 from .conftest import Recording, call, kepler
 
@@ -69,3 +76,31 @@ def test_a_run_that_is_still_running_is_listed_with_what_has_arrived(recording: 
         newest, _ = query.runs(recording.store)
         assert (newest.name, newest.spent.calls) == ("gpt-5-mini", 1)
         assert len(query.runs(recording.store, limit=1)) == 1
+
+
+def test_of_runs_that_are_behind_only_those_are_read_that_can_be_among_the_newest(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        with spandag.run(name):
+            call()
+    runs = schema.workflow_runs
+    with connected(recording.url) as connection:
+        connection.execute(update(runs).values(derived_version=0))
+        connection.execute(
+            update(runs).where(runs.c.name == "two").values(derived_version=runs.c.facts_version)
+        )
+    read: list[str] = []
+
+    def loaded(*arguments: Any) -> Any:
+        rows = load_run(*arguments)
+        read.append(str(rows and rows.run.name))
+        return rows
+
+    # By its module: the function of that name hides it.
+    monkeypatch.setattr(sys.modules["spandag.query.runs"], "load_run", loaded)
+    assert [run.name for run in query.runs(recording.store, limit=1)] == ["three"]
+    assert read == ["three"]
+    assert [run.name for run in query.runs(recording.store, limit=2)] == ["three", "two"]
+    assert read == ["three", "three"]
+    assert [run.name for run in query.runs(recording.store)] == ["three", "two", "one"]

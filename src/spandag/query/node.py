@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, select
 from spandag.query.errors import QueryError
 from spandag.query.resolve import resolve_node
 from spandag.query.runs import Run, summary
-from spandag.query.text import decoded, decoded_json
+from spandag.query.text import decoded, decoded_json, parsed
 from spandag.query.tree import TreeNode, tree_of_rows
 from spandag.store import Store, load_run, schema
 from spandag.store.facts import CostRecord, EventRecord
@@ -193,7 +192,7 @@ def _messages(connection: Connection, run_id: str, node_id: str) -> list[Message
 
 
 def _content(kind: str, stored: str) -> Any:
-    return decoded_json(json.loads(stored)) if kind == _AS_MESSAGE else decoded(stored)
+    return parsed(stored) if kind == _AS_MESSAGE else decoded(stored)
 
 
 def _links(connection: Connection, run_id: str, node_id: str) -> list[SpanLink]:

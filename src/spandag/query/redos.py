@@ -14,6 +14,7 @@ from spandag.query.tree import TreeNode, tree_of_rows
 from spandag.semconv import NodeType
 from spandag.store import Store, load_run, schema
 from spandag.store.facts import BranchRecord, RunRows
+from spandag.store.rows import BRANCH_POINT_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +121,33 @@ def _with_redos(connection: Connection, limit: int | None) -> list[str]:
 
 def _of_run(rows: RunRows) -> list[Redo]:
     nodes = {node.id: node for node in tree_of_rows(rows).nodes}
-    attempts = {
-        (node.step_node_id, node.attempt or 1): node
-        for node in nodes.values()
-        if node.node_type == NodeType.STEP
-    }
     branches = sorted(
         (branch for branch in rows.branches if branch.kind == REDO),
         key=lambda branch: (branch.started_at, branch.branch_node_id),
     )
-    return [_redo(rows, branch, nodes, attempts) for branch in branches]
+    redos = {(branch.source_node_id, branch.number): _redo_id(branch) for branch in _by_id(branches)}
+    return [_redo(rows, branch, nodes, redos) for branch in branches]
+
+
+def _by_id(branches: list[BranchRecord]) -> list[BranchRecord]:
+    """So that of redos that claim the same number the last counts as the one before the next, as in ``v_redos``."""
+    return sorted(branches, key=lambda branch: branch.branch_node_id)
+
+
+def _redo_id(branch: BranchRecord) -> str:
+    """The node of the redo that a branch point stands for."""
+    return branch.branch_node_id.removeprefix(BRANCH_POINT_PREFIX)
 
 
 def _redo(
     rows: RunRows,
     branch: BranchRecord,
     nodes: dict[str, TreeNode],
-    attempts: dict[tuple[str | None, int], TreeNode],
+    redos: dict[tuple[str | None, int | None], str],
 ) -> Redo:
     number = branch.number or 1
-    before = attempts.get((branch.source_node_id, number))
-    after = attempts.get((branch.source_node_id, number + 1))
+    before_id = branch.source_node_id if number == 1 else redos.get((branch.source_node_id, number - 1))
+    before, after = nodes.get(before_id or ""), nodes.get(_redo_id(branch))
     step = after or before or nodes.get(branch.branch_node_id)
     return Redo(
         run_id=rows.run.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from spandag.query.errors import QueryError
 from spandag.query.runs import newest
@@ -70,14 +70,19 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
         QueryError: No node is meant, or several are.
     """
     run_text, slash, node_text = text.strip().rpartition("/")
+    table, runs = schema.dag_nodes, schema.workflow_runs
     if text.strip() == LAST:
         run = resolve_run(connection, LAST)
-        runs = schema.workflow_runs
         root = connection.execute(select(runs.c.root_node_id).where(runs.c.id == run)).scalar()
         if root is not None:
             return NodeId(run, root)
-    table = schema.dag_nodes
-    statement = select(table.c.run_id, table.c.id).order_by(table.c.run_id, table.c.id)
+    # Run by run, since the index of nodes begins with their run.
+    statement = (
+        select(table.c.run_id, table.c.id)
+        .select_from(runs)
+        .join(table, table.c.run_id == runs.c.id)
+        .order_by(runs.c.id, table.c.id)
+    )
     where = "no node"
     if slash:
         run_id = resolve_run(connection, run_text)
@@ -109,11 +114,12 @@ def _matches(
 ) -> Sequence[tuple[str, ...]]:
     if not digits or len(digits) > most_digits or not _HEX.issuperset(digits):
         return []
-    condition = (
-        column == prefix_of_id + digits
-        if len(digits) == most_digits
-        else column.startswith(prefix_of_id + digits, autoescape=True)
-    )
+    start = prefix_of_id + digits
+    if len(digits) == most_digits:
+        condition = column == start
+    else:
+        # By the index: LIKE does not use it. A "g" comes after every digit in every collation.
+        condition = and_(column >= start, column <= start + "g", column.startswith(start, autoescape=True))
     return [tuple(row) for row in connection.execute(statement.where(condition).limit(_SHOWN + 1))]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import operator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, select
@@ -84,11 +86,25 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
         .limit(limit)
     )
     found = _with_sums(connection, [RunRecord._make(row) for row in rows])
-    # What is still being written: derived here and now.
-    for run_id in connection.execute(select(table.c.id).where(~settled)).scalars().all():
+    # What is still being written: derived here and now, as far as it can be among the newest.
+    latest = (
+        select(func.max(schema.dag_nodes.c.started_at))
+        .where(schema.dag_nodes.c.run_id == table.c.id)
+        .scalar_subquery()
+        .label("latest")
+    )
+    behind = connection.execute(
+        select(table.c.id, latest).where(~settled).order_by(latest.desc(), table.c.id)
+    ).all()
+    starts = sorted((run.started_at or 0 for run in found), reverse=True)
+    for run_id, latest_start in behind:
+        # A run starts with one of its nodes.
+        if limit is not None and len(starts) >= limit and (latest_start or 0) < starts[limit - 1]:
+            break
         loaded = load_run(connection, run_id)
         if loaded is not None and loaded.run.root_node_id is not None:
             found.append(summary(loaded))
+            bisect.insort(starts, loaded.run.started_at or 0, key=operator.neg)
     found.sort(key=lambda run: (-(run.started_at or 0), run.id))
     return found[:limit]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, overload
 
-from spandag.store.text import decode
+from spandag.store.text import decode, to_json
+
+# Enough for any message; what shows it may recurse.
+_MAX_DEPTH = 100
 
 
 @overload
@@ -18,12 +22,29 @@ def decoded(value: str | None) -> str | None:
     return None if value is None else decode(value)
 
 
-def decoded_json(value: Any) -> Any:
-    """JSON with all of its text as it was recorded; the store keeps it at most 20 deep."""
+def decoded_json(value: Any, depth: int = 0) -> Any:
+    """JSON with all of its text as it was recorded; what is too deep to be shown is JSON in a text.
+
+    Args:
+        value: As the store keeps it.
+        depth: How deep in another value it is.
+    """
     if isinstance(value, str):
         return decode(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= _MAX_DEPTH:
+        return decode(to_json(value))
     if isinstance(value, dict):
-        return {decode(key): decoded_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decoded_json(item) for item in value]
-    return value
+        return {decode(key): decoded_json(item, depth + 1) for key, item in value.items()}
+    return [decoded_json(item, depth + 1) for item in value]
+
+
+def parsed(stored: str) -> Any:
+    """The JSON that a text column holds, as it was recorded."""
+    try:
+        value = json.loads(stored)
+    except RecursionError:
+        # Written by a program that allows itself more.
+        return decode(stored)
+    return decoded_json(value)
