@@ -296,6 +296,11 @@ class Langfuse:
     OUTPUT: Final = "langfuse.observation.output"
 
 
+OWN_ATTRIBUTES: Final = frozenset(
+    value for name, value in list(vars().items()) if name.isupper() and isinstance(value, str)
+)
+"""Every attribute that spandag itself writes (and some that it only reads)."""
+
 CONTENT_ATTRIBUTES: Final[dict[str, str]] = {
     GEN_AI_SYSTEM_INSTRUCTIONS: "system",
     GEN_AI_INPUT_MESSAGES: "input",

@@ -280,6 +280,31 @@ def test_secrets_of_foreign_spans_are_scrubbed(projected: Project) -> None:
     assert batch.span_links[0].attributes == '{"api_key":"[redacted]"}'
 
 
+def test_secrets_in_the_names_of_foreign_spans_are_scrubbed(projected: Project) -> None:
+    [node] = projected(
+        {
+            semconv.GEN_AI_OPERATION_NAME: "invoke_agent",
+            semconv.GEN_AI_AGENT_NAME: "hf_abcdefghijklmnopqrstuvwxyz",
+        },
+        name="GET https://me:hunter22@example.org/",
+    ).dag_nodes
+    assert (node.name, node.agent, node.span_name) == (
+        "[redacted]",
+        "[redacted]",
+        "GET https://[redacted]@example.org/",
+    )
+
+
+def test_secrets_that_others_put_on_our_spans_are_scrubbed(projected: Project) -> None:
+    """By ``trace.get_current_span().set_attribute``, which knows nothing of secrets."""
+    [node] = projected(
+        {semconv.SPANDAG_NODE_TYPE: NodeType.TOOL, semconv.GEN_AI_TOOL_NAME: "t", "my.api_key": "x", "n": 1},
+        scope="spandag.smolagents",
+    ).dag_nodes
+    said = json.loads(str(node.attributes))
+    assert (said["my.api_key"], said["n"]) == ("[redacted]", 1)
+
+
 # --- redos ---------------------------------------------------------------------
 
 

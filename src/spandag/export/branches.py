@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spandag import semconv
-from spandag.export.values import MAX_KEY, MAX_VALUE, integer, text
+from spandag.export.values import MAX_KEY, MAX_VALUE, integer, text, text_without_secrets
 from spandag.semconv import LinkType, NodeType, Outcome
 from spandag.store.rows import BRANCH_POINT_PREFIX, Batch, BranchRow, EdgeRow, NodeRow
 from spandag.store.text import to_json
@@ -61,7 +61,7 @@ def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, A
     number = redo.attempt - 1
     branch_name = f"redo_{number}"
     branch_point = BRANCH_POINT_PREFIX + node.id
-    hypothesis = text(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE)
+    hypothesis = text_without_secrets(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE)
     meta = {"branch_name": branch_name, "hypothesis": hypothesis, "source_node_id": redo.step_id}
     batch.dag_nodes.append(
         NodeRow(
@@ -145,7 +145,7 @@ def add_fork(batch: Batch, node: NodeRow, source_node_id: str, attributes: Mappi
             child_run_id=node.run_id,
             number=None,
             branch_name=node.name,
-            hypothesis=text(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE),
+            hypothesis=text_without_secrets(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE),
             requested_by=text(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
             status=_status(node, attributes),
             group_id=None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -24,9 +24,10 @@ from spandag.export.values import (
     integer,
     shown,
     text,
+    text_without_secrets,
     time_ns,
 )
-from spandag.scrub import redacted
+from spandag.scrub import redacted, redacted_value
 from spandag.semconv import NodeType, Outcome
 from spandag.store.rows import (
     RECORDED,
@@ -91,8 +92,12 @@ class _Projection:
         attributes = _copied(span.attributes)
         scope = span.instrumentation_scope
         scope_name = scope.name if scope is not None else None
-        # What spandag records was scrubbed before the span had it.
+        # What spandag records was scrubbed before the span had it; but anybody can add to a span.
         scrub = scope_name is None or not scope_name.startswith(_OWN_SCOPE)
+        if not scrub:
+            for key in attributes.keys() - semconv.OWN_ATTRIBUTES:
+                attributes[key] = redacted_value(attributes[key], key)
+        named: Callable[[object], str | None] = text_without_secrets if scrub else text
 
         parent = span.parent
         # What it says; `attributes` are what it recorded, and in the end without content.
@@ -111,7 +116,7 @@ class _Projection:
         status, error_type, error_message = _outcome(span, said, ended_at)
         redo = redo_of(span, said) if node_type == NodeType.STEP else None
         get = said.get
-        agent = text(get(semconv.GEN_AI_AGENT_NAME))
+        agent = named(get(semconv.GEN_AI_AGENT_NAME))
         model = text(get(semconv.GEN_AI_REQUEST_MODEL) or get(semconv.GEN_AI_RESPONSE_MODEL))
         provider = text(get(semconv.GEN_AI_PROVIDER_NAME))
         number = integer(get(semconv.SPANDAG_STEP_NUMBER))
@@ -121,8 +126,8 @@ class _Projection:
             node_id,
             format(parent.span_id, "016x") if parent is not None and parent.span_id else None,
             node_type,
-            text(name_of(node_type, said, span.name)) or node_type,
-            text(span.name),
+            named(name_of(node_type, said, span.name)) or node_type,
+            named(span.name),
             agent,
             status,
             text(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from spandag.scrub import redacted_value
+from spandag._secrets import Secrets, own_secrets
+from spandag.scrub import redacted, redacted_value
 from spandag.store.text import decode, storable, to_json
 
 MAX_TEXT = 4_096
@@ -23,6 +25,9 @@ CUT_MARK = "… [cut]"
 
 _MAX_INT = 2**63 - 1
 
+# Characters of a text that is likely to come again.
+_MAX_NAME = 200
+
 
 def text(value: object, limit: int = MAX_TEXT) -> str | None:
     """A text column's value; None where there is nothing to say."""
@@ -32,6 +37,21 @@ def text(value: object, limit: int = MAX_TEXT) -> str | None:
     if len(result) > limit:
         result = result[: limit - 1] + "…"
     return storable(result)
+
+
+def text_without_secrets(value: object, limit: int = MAX_TEXT) -> str | None:
+    """As `text`, of what another program recorded."""
+    if value is None or value == "":
+        return None
+    said = shown(value)[: 2 * limit]
+    without = _redacted_name(said, own_secrets()) if len(said) <= _MAX_NAME else redacted(said)
+    return text(without, limit)
+
+
+@lru_cache(maxsize=4096)
+def _redacted_name(name: str, secrets: Secrets) -> str:
+    """Names come again and again; what counts as a secret can be changed meanwhile."""
+    return redacted(name)
 
 
 def shown(value: object) -> str:
