@@ -202,7 +202,6 @@ def test_reading_derives_in_memory_what_the_tables_do_not_have_yet(
     writer = Writer(store_url)
     writer.write(project(redone_run[1:]))
     [run_id] = {f"{span.context.trace_id:032x}" for span in redone_run}
-    writer.close()
     with open_store(store_url) as store:
         with store.connection() as connection:
             assert connection.execute(select(workflow_runs.c.derived_version)).scalar() == 0
@@ -212,6 +211,7 @@ def test_reading_derives_in_memory_what_the_tables_do_not_have_yet(
         with store.connection() as connection:
             settled = load_run(connection, run_id)
             assert load_run(connection, "nothing") is None
+    writer.close()
     assert in_memory is not None
     assert settled is not None
     assert in_memory.run == settled.run

@@ -226,7 +226,7 @@ def test_a_lost_connection_is_opened_again(
             assert connection.execute(select(schema.workflow_runs)).all()
         postgres.disconnect(postgres_url)
         writer.write(project(redone_run))
-        assert writer.settle() == 0
+        assert writer.settle() == 1
         postgres.disconnect(postgres_url)
         assert writer.settle() == 0
         with store.connection() as connection:
