@@ -58,6 +58,7 @@ _SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = tuple(
 # A value that is assigned to a name which may be telling, in code, JSON, a shell or a URL. The name's last word
 # is looked for; the rest of it is looked at where one is found.
 _ASSIGNED_NEEDLES = ("key", "secret", "passw", "passphrase", "token")
+_NEEDLES = (*(needle for needles, _ in _SECRETS for needle in needles), *_ASSIGNED_NEEDLES)
 _ASSIGNED = re.compile(
     r"(?i:key|secret|password|passwd|passphrase|token)"
     r"([\"'\\]{0,6}\s{0,4}[:=]\s{0,4})(?:([\"'\\]{1,6})[^\"'\\\s]{6,}+|([^\s\"'\\`&,;|<>(){}\[\]$]{4,}+)(?![(\[]))"
@@ -89,13 +90,21 @@ def _is_known_secret_key(name: str) -> bool:
 def redacted(text: str) -> str:
     """The text with everything that looks like a secret replaced."""
     folded = text.lower()
+    for needle in _NEEDLES:
+        if needle in folded:
+            text = _without_known_secrets(text, folded)
+            break
+    for pattern, replacement in own_secrets().patterns:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _without_known_secrets(text: str, folded: str) -> str:
     for needles, pattern in _SECRETS:
         if any(needle in folded for needle in needles):
             text = pattern.sub(_REPLACEMENT, text)
     if any(needle in folded for needle in _ASSIGNED_NEEDLES):
         text = _ASSIGNED.sub(_without_value, text)
-    for pattern, replacement in own_secrets().patterns:
-        text = pattern.sub(replacement, text)
     return text
 
 

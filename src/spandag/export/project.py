@@ -44,6 +44,7 @@ from spandag.store.text import to_json
 PRICE_SOURCE_SPAN = "span"
 
 _CONTENT = frozenset(semconv.CONTENT_ATTRIBUTES)
+_OWN_ATTRIBUTES = semconv.OWN_ATTRIBUTES
 _NO_CONTENT = Content({}, None, None)
 _OWN_SCOPE = "spandag"
 # Exceptions that mean that the work was called off; error.type may carry a module before the name.
@@ -83,19 +84,23 @@ class _Projection:
         self.batch = Batch()
         # With what the key names by identity, so that no other object takes its place in memory.
         self._meta: dict[tuple[object, ...], tuple[str, object, object]] = {}
+        self._run_ids: dict[int, str] = {}
 
     def add(self, span: ReadableSpan) -> None:
         context = span.get_span_context()
         if context is None:
             return
-        run_id, node_id = _ids(context)
+        run_id = self._run_ids.get(context.trace_id)
+        if run_id is None:
+            run_id = self._run_ids[context.trace_id] = f"{context.trace_id:032x}"
+        node_id = f"{context.span_id:016x}"
         attributes = _copied(span.attributes)
         scope = span.instrumentation_scope
         scope_name = scope.name if scope is not None else None
         # What spandag records was scrubbed before the span had it; but anybody can add to a span.
         scrub = scope_name is None or not scope_name.startswith(_OWN_SCOPE)
         if not scrub:
-            for key in attributes.keys() - semconv.OWN_ATTRIBUTES:
+            for key in [key for key in attributes if key not in _OWN_ATTRIBUTES]:
                 attributes[key] = redacted_value(attributes[key], key)
         named: Callable[[object], str | None] = text_without_secrets if scrub else text
 
@@ -124,7 +129,7 @@ class _Projection:
             run_id,
             node_id,
             node_id,
-            format(parent.span_id, "016x") if parent is not None and parent.span_id else None,
+            f"{parent.span_id:016x}" if parent is not None and parent.span_id else None,
             node_type,
             named(name_of(node_type, said, span.name)) or node_type,
             named(span.name),
@@ -197,10 +202,6 @@ class _Projection:
         return meta
 
 
-def _ids(context: SpanContext) -> tuple[str, str]:
-    return format(context.trace_id, "032x"), format(context.span_id, "016x")
-
-
 def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
     """One copy that is ours to take apart."""
     if not attributes:
@@ -213,7 +214,9 @@ def _outcome(
     span: ReadableSpan, attributes: Mapping[str, Any], ended_at: int | None
 ) -> tuple[str, str | None, str | None]:
     """Status, error type and error message of a node."""
-    error_type = text(attributes.get(semconv.ERROR_TYPE))
+    error_type = attributes.get(semconv.ERROR_TYPE)
+    if error_type is not None:
+        error_type = text(error_type)
     cancelled = attributes.get(semconv.SPANDAG_ATTEMPT_OUTCOME) == Outcome.CANCELLED
     if span.status.status_code is not StatusCode.ERROR:
         if ended_at is None:
@@ -234,15 +237,14 @@ def _outcome(
 
 def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool) -> None:
     for seq, link in enumerate(links):
-        run_id, span_id = _ids(link.context)
         attributes = _copied(link.attributes)
         batch.span_links.append(
             LinkRow(
                 node.run_id,
                 node.id,
                 seq,
-                run_id,
-                span_id,
+                f"{link.context.trace_id:032x}",
+                f"{link.context.span_id:016x}",
                 text(attributes.get(semconv.SPANDAG_LINK_TYPE)),
                 attributes_json(attributes, scrub=scrub),
             )

@@ -61,6 +61,10 @@ def shown(value: object) -> str:
 
 def integer(value: object) -> int | None:
     """A whole number that fits into 64 bits; None for anything else."""
+    if value is None:
+        return None
+    if type(value) is int:
+        return value if -_MAX_INT <= value <= _MAX_INT else None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and -_MAX_INT <= value <= _MAX_INT:
@@ -70,13 +74,15 @@ def integer(value: object) -> int | None:
 
 def count(value: object) -> int | None:
     """A number of tokens; None where it is not one."""
+    if value is None:
+        return None
     number = integer(value)
     return number if number is not None and number >= 0 else None
 
 
 def amount(value: object) -> float | None:
     """An amount of money; None where it is not one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)

@@ -17,7 +17,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any
 
@@ -26,17 +26,30 @@ _STRANGE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
 _ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _ESCAPED_NUL = "\\u0000"
 
-_MAYBE_STRANGE_NUMBER = ("e+", "-0.0")
 _STRING_OR_STRANGE_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-0\.0(?![0-9])|-?[0-9.]++e\+[0-9]++')
 
 _MAX_DEPTH = 20
 # Python refuses to write integers of more digits than this as decimals.
 _MAX_INT_BITS = 4096
 
-_encode_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-_encode_canonical = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True
-).encode
+
+def _encoder(*, sort_keys: bool) -> Callable[[object], str]:
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return json.JSONEncoder(
+            ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+        ).encode
+    # What `JSONEncoder.encode` makes anew for each value, which takes as long as the encoding.
+    chunks = make(None, _refused, json.encoder.encode_basestring, None, ":", ",", sort_keys, False, False)
+    return lambda value: "".join(chunks(value, 0))
+
+
+def _refused(value: object) -> object:
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+_encode_json = _encoder(sort_keys=False)
+_encode_canonical = _encoder(sort_keys=True)
 
 
 def storable(text: str) -> str:
@@ -67,7 +80,7 @@ def to_json(value: object, *, canonical: bool = False) -> str:
         # The encoder itself writes NUL as an escape, which PostgreSQL's JSON refuses.
         if _ESCAPED_NUL in text or not (text.isascii() or not _STRANGE.search(text)):
             text = encode(_plain(value, 0))
-    if any(mark in text for mark in _MAYBE_STRANGE_NUMBER):
+    if "e+" in text or "-0.0" in text:
         text = _STRING_OR_STRANGE_NUMBER.sub(_written_out, text)
     return text
 
