@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ["SPANDAG_STRICT"] = "1"
 
 import pytest
+from hypothesis import HealthCheck, settings
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -17,6 +18,20 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 pytest_plugins = ["spandag_test_databases", "spandag_test_golden"]
+
+# Property tests: an example may take its time, and databases are shared by the examples of a test.
+settings.register_profile(
+    "spandag",
+    max_examples=30,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+# The same examples every time, so that no change fails because of what another one did.
+settings.register_profile("ci", settings.get_profile("spandag"), derandomize=True, database=None)
+# For a hunt: pytest --hypothesis-profile=thorough.
+settings.register_profile("thorough", settings.get_profile("spandag"), max_examples=1000)
+settings.load_profile("ci" if os.environ.get("CI") else "spandag")
 
 
 class Recorder:
