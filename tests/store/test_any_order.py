@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Link
 from sqlalchemy import select
 
+from spandag import semconv
 from spandag.export.project import project
+from spandag.semconv import LinkType, NodeType
 from spandag.store import Writer, open_store
 from spandag.store.schema import workflow_runs
 
@@ -126,6 +130,28 @@ def test_a_start_never_touches_what_has_ended(
     before = read_tables(store_url)
     writer.write(project([as_started(span) for span in redone_run]))
     assert read_tables(store_url) == before
+
+
+def test_a_redo_that_tells_its_step_late_has_one_edge(
+    story: Any, new_store_url: Callable[[], str], read_tables: ReadTables
+) -> None:
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    first = story.step("fit", 1, 2, parent=run)
+    second = story.step("fit", 3, 4, parent=run, first=first, attempt=2)
+    redo_of = Link(second.get_span_context(), {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF})
+    third = story.start(NodeType.STEP, "fit", 5, parent=run, links=(redo_of,))
+    started = project([third])
+    third.set_attribute(semconv.SPANDAG_STEP_ID, trace.format_span_id(first.get_span_context().span_id))
+    third.set_attribute(semconv.SPANDAG_STEP_ATTEMPT, 3)
+    story.end(third, 6)
+    tables = []
+    for batches in ([started, story.batch()], [story.batch(), started], [story.batch()]):
+        writer = Writer(url := new_store_url())
+        for batch in batches:
+            writer.write(batch)
+        writer.close()
+        tables.append(read_tables(url))
+    assert tables[0] == tables[1] == tables[2]
 
 
 def test_a_redo_that_has_only_started_is_an_active_branch(

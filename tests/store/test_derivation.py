@@ -116,6 +116,32 @@ def test_redos_told_by_links_alone_are_attempts_of_the_first(story: Any, derived
     assert edges(rows, "sequential") == {(id_of(third), id_of(after))}
 
 
+def test_attempts_that_are_told_partly_by_links_keep_their_order(story: Any, derived: Any) -> None:
+    def redo_of(before: Span) -> tuple[Link, ...]:
+        return (Link(before.get_span_context(), {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF}),)
+
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    first = story.step("fit", 1, 2, parent=run)
+    second = story.span(NodeType.STEP, "fit", 3, 4, parent=run, links=redo_of(first))
+    third = story.span(
+        NodeType.STEP,
+        "fit",
+        5,
+        6,
+        parent=run,
+        links=redo_of(second),
+        attributes={semconv.SPANDAG_STEP_ATTEMPT: 3},
+    )
+    fourth = story.step("fit", 7, 8, parent=run, first=first, attempt=4)
+    found = nodes(derived())
+    assert [found[id_of(span)].disposition for span in (first, second, third, fourth)] == [
+        "superseded",
+        "superseded",
+        "superseded",
+        "active",
+    ]
+
+
 def test_redos_that_link_in_a_circle_stop_nothing(story: Any, derived: Any) -> None:
     run = story.span(NodeType.RUN, "r", 0, 99)
     ids = [0xF1, 0xF2]

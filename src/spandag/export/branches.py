@@ -94,7 +94,9 @@ def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, A
             writer_id=None,
         )
     )
-    if redo.step_id is not None:
+    # What has only started may not have said everything yet, and an edge stays as it is.
+    stated = semconv.SPANDAG_STEP_ID in attributes and semconv.SPANDAG_STEP_ATTEMPT in attributes
+    if redo.step_id is not None and (stated or node.ended_at is not None):
         batch.dag_edges.append(
             EdgeRow(node.run_id, redo.step_id, branch_point, "conditional", f"branch_redo_{number}")
         )

@@ -81,6 +81,7 @@ def _attempt(node: NodeRecord, by_id: dict[str, NodeRecord]) -> Attempt:
     number = node.attempt or 1
     if node.step_id is None:
         return Attempt(node.id if node.node_type == NodeType.STEP else None, number)
+    hops = 0
     # A redo that knows nothing but its link names the attempt before as its step, which names the one before.
     step = node.step_id
     seen = {node.span_id, step}
@@ -89,8 +90,9 @@ def _attempt(node: NodeRecord, by_id: dict[str, NodeRecord]) -> Attempt:
             break
         step = before.step_id
         seen.add(step)
-        number += 1
-    return Attempt(step, number)
+        hops += 1
+    # It comes after as many redos, whatever it says of itself.
+    return Attempt(step, max(number, hops + 2) if hops else number)
 
 
 def _parent(node: NodeRecord, by_id: dict[str, NodeRecord], attempts: dict[str, Attempt]) -> str | None:
