@@ -11,7 +11,7 @@ from sqlalchemy import update
 import spandag
 from spandag import query
 from spandag.query import Spent
-from spandag.store import load_run, schema
+from spandag.store import load_tree, schema
 
 from .conftest import Recording, call, kepler
 
@@ -93,12 +93,12 @@ def test_of_runs_that_are_behind_only_those_are_read_that_can_be_among_the_newes
     read: list[str] = []
 
     def loaded(*arguments: Any) -> Any:
-        rows = load_run(*arguments)
+        rows = load_tree(*arguments)
         read.append(str(rows and rows.run.name))
         return rows
 
     # By its module: the function of that name hides it.
-    monkeypatch.setattr(sys.modules["spandag.query.runs"], "load_run", loaded)
+    monkeypatch.setattr(sys.modules["spandag.query.runs"], "load_tree", loaded)
     assert [run.name for run in query.runs(recording.store, limit=1)] == ["three"]
     assert read == ["three"]
     assert [run.name for run in query.runs(recording.store, limit=2)] == ["three", "two"]

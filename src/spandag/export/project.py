@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode
@@ -77,13 +77,27 @@ def project(spans: Iterable[ReadableSpan]) -> Batch:
     return projection.batch
 
 
+class _Origin(NamedTuple):
+    """Where a span comes from.
+
+    Attributes:
+        meta: For ``dag_nodes.meta``.
+        scope: Name of the instrumentation scope.
+        scrub: Whether secrets may be in it.
+    """
+
+    meta: str
+    scope: str | None
+    scrub: bool
+
+
 class _Projection:
     """The projection of one batch; what is the same for many spans is worked out once."""
 
     def __init__(self) -> None:
         self.batch = Batch()
         # With what the key names by identity, so that no other object takes its place in memory.
-        self._meta: dict[tuple[object, ...], tuple[str, object, object]] = {}
+        self._origins: dict[tuple[object, ...], tuple[_Origin, object, object]] = {}
         self._run_ids: dict[int, str] = {}
 
     def add(self, span: ReadableSpan) -> None:
@@ -95,10 +109,7 @@ class _Projection:
             run_id = self._run_ids[context.trace_id] = f"{context.trace_id:032x}"
         node_id = f"{context.span_id:016x}"
         attributes = _copied(span.attributes)
-        scope = span.instrumentation_scope
-        scope_name = scope.name if scope is not None else None
-        # What spandag records was scrubbed before the span had it; but anybody can add to a span.
-        scrub = scope_name is None or not scope_name.startswith(_OWN_SCOPE)
+        meta, scope, scrub = self._origin_of(span, context)
         if not scrub:
             for key in [key for key in attributes if key not in _OWN_ATTRIBUTES]:
                 attributes[key] = redacted_value(attributes[key], key)
@@ -119,12 +130,20 @@ class _Projection:
         ended_at = time_ns(span.end_time)
         started_at = time_ns(span.start_time)
         status, error_type, error_message = _outcome(span, said, ended_at)
-        redo = redo_of(span, said) if node_type == NodeType.STEP else None
         get = said.get
-        agent = named(get(semconv.GEN_AI_AGENT_NAME))
-        model = text(get(semconv.GEN_AI_REQUEST_MODEL) or get(semconv.GEN_AI_RESPONSE_MODEL))
-        provider = text(get(semconv.GEN_AI_PROVIDER_NAME))
-        number = integer(get(semconv.SPANDAG_STEP_NUMBER))
+        agent = get(semconv.GEN_AI_AGENT_NAME)
+        model = get(semconv.GEN_AI_REQUEST_MODEL) or get(semconv.GEN_AI_RESPONSE_MODEL)
+        provider = get(semconv.GEN_AI_PROVIDER_NAME)
+        session = get(semconv.SESSION_ID) or get(semconv.GEN_AI_CONVERSATION_ID)
+        redo = step_id = number = attempt = outcome = None
+        if node_type == NodeType.STEP:
+            redo = redo_of(span, said)
+            step_id = text(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id
+            number = integer(get(semconv.SPANDAG_STEP_NUMBER))
+            attempt = integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt
+            outcome = text(get(semconv.SPANDAG_ATTEMPT_OUTCOME))
+        elif node_type == NodeType.ITERATION:
+            number = integer(get(semconv.SPANDAG_ITERATION_NUMBER))
         node = NodeRow(
             run_id,
             node_id,
@@ -133,25 +152,25 @@ class _Projection:
             node_type,
             named(name_of(node_type, said, span.name)) or node_type,
             named(span.name),
-            agent,
+            None if agent is None else named(agent),
             status,
-            text(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id,
-            integer(get(semconv.SPANDAG_ITERATION_NUMBER)) if number is None else number,
-            integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt,
-            text(get(semconv.SPANDAG_ATTEMPT_OUTCOME)),
+            step_id,
+            number,
+            attempt,
+            outcome,
             started_at if started_at is not None else ended_at or 0,
             ended_at,
-            model,
-            provider,
-            text(get(semconv.SESSION_ID) or get(semconv.GEN_AI_CONVERSATION_ID), MAX_KEY),
+            None if model is None else text(model),
+            None if provider is None else text(provider),
+            None if session is None else text(session, MAX_KEY),
             text(get(semconv.USER_ID)),
             error_type,
             error_message,
             text(get(semconv.SPANDAG_RUN_TASK)) or content.input_preview,
             content.output_preview,
             attributes_json(attributes, scrub=scrub),
-            self._meta_of(span, context, scope),
-            text(scope_name),
+            meta,
+            scope,
             None,
         )
         batch = self.batch
@@ -178,28 +197,33 @@ class _Projection:
         if parent is None or parent.is_remote or node_type == NodeType.RUN:
             batch.ended_runs.add(run_id)
 
-    def _meta_of(self, span: ReadableSpan, context: SpanContext, scope: Any) -> str:
-        parent = span.parent
+    def _origin_of(self, span: ReadableSpan, context: SpanContext) -> _Origin:
+        parent, resource, scope = span.parent, span.resource, span.instrumentation_scope
         remote = parent is not None and parent.is_remote
-        resource = span.resource
-        trace_state = context.trace_state.to_header() if context.trace_state else None
+        trace_state = context.trace_state
+        state = trace_state.to_header() if trace_state else None
         # By identity: comparing their values takes longer than the rest.
-        key = (id(resource), id(scope), span.kind, context.trace_flags, remote, trace_state)
-        known = self._meta.get(key)
+        key = (id(resource), id(scope), span.kind, context.trace_flags, remote, state)
+        known = self._origins.get(key)
         if known is not None:
             return known[0]
-        kind = getattr(span.kind, "name", None)
+        name = scope.name if scope is not None else None
         values = {
-            "kind": kind.lower() if kind is not None else None,
+            "kind": getattr(span.kind, "name", "").lower() or None,
             "flags": int(context.trace_flags),
             "remote_parent": remote or None,
-            "trace_state": trace_state,
+            "trace_state": state,
             "service": resource.attributes.get(semconv.SERVICE_NAME),
             "scope_version": getattr(scope, "version", None) or None,
         }
-        meta = to_json({name: value for name, value in values.items() if value is not None})
-        self._meta[key] = (meta, resource, scope)
-        return meta
+        origin = _Origin(
+            to_json({name: value for name, value in values.items() if value is not None}),
+            text(name),
+            # What spandag records was scrubbed before the span had it; but anybody can add to a span.
+            name is None or not name.startswith(_OWN_SCOPE),
+        )
+        self._origins[key] = (origin, resource, scope)
+        return origin
 
 
 def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from spandag.query.runs import Run, summary
 from spandag.query.text import decoded, decoded_json, parsed
 from spandag.query.tree import TreeNode, tree_of_rows
 from spandag.store import Store, load_run, schema
-from spandag.store.facts import CostRecord, EventRecord
+from spandag.store.facts import CostRecord, EventRecord, tree_rows
 
 _HASH_BYTES = 16
 _AS_MESSAGE = "message"
@@ -109,7 +109,8 @@ def node(store: Store, node: str, *, content: bool = True) -> NodeDetail:
         rows = load_run(connection, found.run_id)
         if rows is None:
             raise QueryError(f"run {found.run_id} was removed meanwhile")
-        nodes = {n.id: n for n in tree_of_rows(rows, all_spans=True).nodes}
+        for_tree = tree_rows(rows)
+        nodes = {n.id: n for n in tree_of_rows(for_tree, all_spans=True).nodes}
         here = nodes[found.id]
         table = schema.dag_nodes
         big = connection.execute(
@@ -120,7 +121,7 @@ def node(store: Store, node: str, *, content: bool = True) -> NodeDetail:
         messages = _messages(connection, found.run_id, found.id) if content else []
         links = _links(connection, found.run_id, found.id)
     return NodeDetail(
-        run=summary(rows),
+        run=summary(for_tree),
         node=here,
         path=_path(here, nodes),
         children=[nodes[child] for child in here.children],

@@ -12,8 +12,8 @@ from spandag.query.spent import Spent
 from spandag.query.text import decoded
 from spandag.query.tree import TreeNode, tree_of_rows
 from spandag.semconv import NodeType
-from spandag.store import Store, load_run, schema
-from spandag.store.facts import BranchRecord, RunRows
+from spandag.store import Store, TreeRows, load_tree, schema
+from spandag.store.facts import BranchRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 
@@ -101,7 +101,7 @@ def redos(store: Store, run: str | None = None, *, limit: int | None = 20) -> li
     """
     with store.connection() as connection:
         run_ids = [resolve_run(connection, run)] if run is not None else _with_redos(connection, limit)
-        loaded = [load_run(connection, run_id) for run_id in run_ids]
+        loaded = [load_tree(connection, run_id) for run_id in run_ids]
     return [redo for rows in loaded if rows is not None for redo in _of_run(rows)]
 
 
@@ -119,7 +119,7 @@ def _with_redos(connection: Connection, limit: int | None) -> list[str]:
     )
 
 
-def _of_run(rows: RunRows) -> list[Redo]:
+def _of_run(rows: TreeRows) -> list[Redo]:
     nodes = {node.id: node for node in tree_of_rows(rows).nodes}
     branches = sorted(
         (branch for branch in rows.branches if branch.kind == REDO),
@@ -140,7 +140,7 @@ def _redo_id(branch: BranchRecord) -> str:
 
 
 def _redo(
-    rows: RunRows,
+    rows: TreeRows,
     branch: BranchRecord,
     nodes: dict[str, TreeNode],
     redos: dict[tuple[str | None, int | None], str],

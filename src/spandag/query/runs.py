@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import bisect
-import operator
+from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter, neg
 
 from sqlalchemy import Connection, case, func, select
 
 from spandag.query.spent import Spent, total
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
-from spandag.store import Store, load_run, schema
-from spandag.store.facts import RunRecord, RunRows
+from spandag.store import Store, TreeRows, load_tree, schema
+from spandag.store.facts import TREE_COLUMNS, RunRecord
 
 UNCOUNTED_TYPES = (NodeType.SPAN, NodeType.BRANCH_POINT)
 """Node types that are not counted as nodes of a run: spans of other libraries, and what stands for a redo."""
+
+_NODE_TYPE = TREE_COLUMNS.index("node_type")
 
 REDO = "redo"
 """The kind of a branch that is a redo."""
@@ -101,19 +104,20 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
         # A run starts with one of its nodes.
         if limit is not None and len(starts) >= limit and (latest_start or 0) < starts[limit - 1]:
             break
-        loaded = load_run(connection, run_id)
+        loaded = load_tree(connection, run_id)
         if loaded is not None and loaded.run.root_node_id is not None:
             found.append(summary(loaded))
-            bisect.insort(starts, loaded.run.started_at or 0, key=operator.neg)
+            bisect.insort(starts, loaded.run.started_at or 0, key=neg)
     found.sort(key=lambda run: (-(run.started_at or 0), run.id))
     return found[:limit]
 
 
-def summary(rows: RunRows) -> Run:
+def summary(rows: TreeRows) -> Run:
     """A run from all of its rows."""
+    types = Counter(map(itemgetter(_NODE_TYPE), rows.nodes))
     return _run(
         rows.run,
-        nodes=sum(node.node_type not in UNCOUNTED_TYPES for node in rows.nodes),
+        nodes=len(rows.nodes) - sum(types[node_type] for node_type in UNCOUNTED_TYPES),
         redos=sum(branch.kind == REDO for branch in rows.branches),
         spent=total(rows.costs),
     )

@@ -6,10 +6,9 @@ whatever instrumentations saw the same call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-from spandag.store.facts import CostRecord
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -45,39 +44,27 @@ class Spent:
             self.cost_usd = (self.cost_usd or 0.0) + other.cost_usd
 
 
-def of_call(cost: CostRecord) -> Spent:
-    """One model call as a sum; nothing where it is not counted."""
-    if not cost.counted:
-        return Spent()
-    return Spent(
-        calls=1,
-        input_tokens=cost.input_tokens or 0,
-        output_tokens=cost.output_tokens or 0,
-        cost_usd=cost.cost_usd,
-        unpriced_calls=int(cost.cost_usd is None),
-    )
-
-
-def total(costs: Iterable[CostRecord]) -> Spent:
-    """The sum over model calls."""
-    result = Spent()
-    for cost in costs:
-        result.add(of_call(cost))
-    return result
-
-
-def below(order: Sequence[tuple[str, str | None]], costs: Iterable[CostRecord]) -> dict[str, Spent]:
-    """What was spent at and below each node.
+def own_spending(costs: Iterable[tuple[Any, ...]]) -> dict[str, Spent]:
+    """By node what a model call took; those that are not counted are left out.
 
     Args:
-        order: Every node's id and its parent's, parents first.
-        costs: The run's cost records.
+        costs: `spandag.store.facts.COST_COLUMNS` of the run's cost records.
     """
-    sums = {node_id: Spent() for node_id, _ in order}
-    for cost in costs:
-        if cost.node_id in sums:
-            sums[cost.node_id].add(of_call(cost))
-    for node_id, parent_id in reversed(order):
-        if parent_id is not None:
-            sums[parent_id].add(sums[node_id])
-    return sums
+    return {
+        node_id: Spent(1, input_tokens or 0, output_tokens or 0, cost, int(cost is None))
+        for node_id, counted, input_tokens, output_tokens, cost in costs
+        if counted
+    }
+
+
+def total(costs: Iterable[tuple[Any, ...]]) -> Spent:
+    """The sum over model calls, given as to `own_spending`."""
+    counted = [row for row in costs if row[1]]
+    prices = [row[4] for row in counted if row[4] is not None]
+    return Spent(
+        calls=len(counted),
+        input_tokens=sum(row[2] or 0 for row in counted),
+        output_tokens=sum(row[3] or 0 for row in counted),
+        cost_usd=sum(prices) if prices else None,
+        unpriced_calls=len(counted) - len(prices),
+    )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 from spandag.query.errors import QueryError
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO, Run, summary
-from spandag.query.spent import Spent, below
-from spandag.query.text import decoded
+from spandag.query.spent import Spent, own_spending
+from spandag.query.text import Decoded
+from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
-from spandag.store import Store, load_run
-from spandag.store.facts import BranchRecord, NodeRecord, RunRows
+from spandag.store import Store, TreeRows, load_tree
+from spandag.store.facts import TREE_COLUMNS
 
 
 @dataclass(slots=True)
@@ -69,7 +74,7 @@ class TreeNode:
     hypothesis: str | None
     requested_by: str | None
     spent: Spent
-    children: list[str] = field(default_factory=list)
+    children: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,99 +104,170 @@ def tree(store: Store, run: str, *, all_spans: bool = False) -> Tree:
     Raises:
         QueryError: No run is meant, or several are.
     """
-    with store.connection() as connection:
-        run_id = resolve_run(connection, run)
-        rows = load_run(connection, run_id)
-    if rows is None:
-        raise QueryError(f"run {run_id} was removed meanwhile")
-    return tree_of_rows(rows, all_spans=all_spans)
+    with undisturbed():
+        with store.connection() as connection:
+            run_id = resolve_run(connection, run)
+            rows = load_tree(connection, run_id)
+        if rows is None:
+            raise QueryError(f"run {run_id} was removed meanwhile")
+        return tree_of_rows(rows, all_spans=all_spans)
 
 
-def tree_of_rows(rows: RunRows, *, all_spans: bool = False) -> Tree:
+def tree_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
     """As `tree`, of rows that are loaded."""
-    spans = 0 if all_spans else sum(node.node_type == NodeType.SPAN for node in rows.nodes)
+    run = summary(rows)
+    spans = 0 if all_spans else Counter(map(itemgetter(_NODE_TYPE), rows.nodes))[NodeType.SPAN]
     # A trace of plain spans only has nothing else to show.
     lift = 0 < spans < len(rows.nodes)
-    nodes = _in_order(rows, lift_spans=lift)
-    sums = below([(node.id, node.parent_node_id) for node in nodes], rows.costs)
-    for node in nodes:
-        node.spent = sums[node.id]
-    return Tree(summary(rows), nodes, spans if lift else 0)
+    return Tree(run, _in_order(rows, lift_spans=lift), spans if lift else 0)
 
 
-def _in_order(rows: RunRows, *, lift_spans: bool) -> list[TreeNode]:
-    by_id = {record.id: record for record in rows.nodes}
+_ID, _PARENT, _NODE_TYPE, _ATTEMPT, _STARTED_AT, _ORDER_INDEX, _PARENT_SPAN = map(
+    TREE_COLUMNS.index,
+    ("id", "parent_node_id", "node_type", "attempt", "started_at", "order_index", "parent_span_id"),
+)
+
+
+def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
+    """The nodes of the tree in order.
+
+    A run can have 100,000 of them, so nothing is made for a node that it can do without.
+    """
+    below = siblings_in_order(rows)
     branches = {branch.branch_node_id: branch for branch in rows.branches if branch.kind == REDO}
-    children: dict[str | None, list[NodeRecord]] = {}
-    orphans: list[NodeRecord] = []
-    root = by_id.get(rows.run.root_node_id or "")
-    for record in rows.nodes:
-        if record.parent_node_id is None and _is_orphan(record, root, by_id):
-            orphans.append(record)
-        else:
-            children.setdefault(record.parent_node_id, []).append(record)
-    for siblings in children.values():
-        siblings.sort(key=_place)
-    if root is not None and orphans:
-        children.setdefault(root.id, []).extend(sorted(orphans, key=_place))
-
-    nodes: dict[str, TreeNode] = {}
-    stack: list[tuple[NodeRecord, TreeNode | None]] = [(r, None) for r in reversed(children.get(None, ()))]
+    own = own_spending(rows.costs)
+    texts = Decoded()
+    nodes: list[TreeNode] = []
+    parents: list[TreeNode | None] = []
+    # Backwards, as they come off the end; each with the node of the tree that it stands below.
+    stack: list[tuple[tuple[Any, ...], TreeNode | None]] = [(row, None) for row in below.get(None, ())[::-1]]
     while stack:
-        record, parent = stack.pop()
-        here = parent
-        if not (lift_spans and record.node_type == NodeType.SPAN):
-            here = nodes[record.id] = _node(record, parent, branches.get(record.id))
-            if parent is not None:
-                parent.children.append(here.id)
-        stack.extend((child, here) for child in reversed(children.get(record.id, ())))
-    return list(nodes.values())
+        row, parent = stack.pop()
+        node_id, node_type = row[_ID], row[_NODE_TYPE]
+        if lift_spans and node_type == NodeType.SPAN:
+            here = parent
+        else:
+            here = _node(row, parent, texts)
+            nodes.append(here)
+            parents.append(parent)
+            if lift_spans and parent is not None:
+                parent.children = [*parent.children, node_id]
+            if node_type == NodeType.LLM:
+                here.spent = own.get(node_id, _NOTHING)
+            elif node_type == NodeType.BRANCH_POINT and (branch := branches.get(node_id)) is not None:
+                here.branch_name = texts[branch.branch_name]
+                here.hypothesis = texts[branch.hypothesis]
+                here.requested_by = texts[branch.requested_by]
+        children = below.get(node_id)
+        if children is not None:
+            if not lift_spans and here is not None:
+                here.children = [child[_ID] for child in children]
+            stack += [(child, here) for child in children[::-1]]
+    for node, parent in zip(reversed(nodes), reversed(parents), strict=True):
+        spent = node.spent
+        if spent is not _NOTHING and parent is not None:
+            if parent.spent is _NOTHING:
+                parent.spent = Spent()
+            parent.spent.add(spent)
+    return nodes
 
 
-def _is_orphan(record: NodeRecord, root: NodeRecord | None, by_id: dict[str, NodeRecord]) -> bool:
-    """Whether a node lost its parent, so that it is shown below the run.
+def siblings_in_order(rows: TreeRows) -> dict[str | None, list[tuple[Any, ...]]]:
+    """The tree as by parent its children, in order; what lost its parent is below the run."""
+    below: dict[str | None, list[tuple[Any, ...]]] = {}
+    redone: set[str | None] = set()
+    for row in rows.nodes:
+        parent_id = row[_PARENT]
+        if row[_NODE_TYPE] == NodeType.BRANCH_POINT:
+            redone.add(parent_id)
+        if parent_id in below:
+            below[parent_id].append(row)
+        else:
+            below[parent_id] = [row]
+    index = itemgetter(_ORDER_INDEX)
+    for parent_id, siblings in below.items():
+        if len(siblings) > 1:
+            # A redo has the place of its step.
+            siblings.sort(key=_place if parent_id in redone else index)
+    tops = below.get(None, [])
+    if len(tops) > 1:
+        ids = {row[_ID] for row in rows.nodes}
+        root = next((row for row in tops if row[_ID] == rows.run.root_node_id), None)
+        orphans = [row for row in tops if _is_orphan(row, root, ids)]
+        if root is not None and orphans:
+            below[None] = [row for row in tops if row not in orphans]
+            below.setdefault(root[_ID], []).extend(orphans)
+    return below
+
+
+def _is_orphan(row: tuple[Any, ...], root: tuple[Any, ...] | None, ids: set[str]) -> bool:
+    """Whether a node at the top lost its parent, so that it is shown below the run.
 
     What shares the run's own, remote parent stands beside it.
     """
     return (
         root is not None
-        and root.node_type == NodeType.RUN
-        and record.parent_span_id is not None
-        and record.parent_span_id not in by_id
-        and record.parent_span_id != root.parent_span_id
+        and root[_NODE_TYPE] == NodeType.RUN
+        and row[_PARENT_SPAN] is not None
+        and row[_PARENT_SPAN] not in ids
+        and row[_PARENT_SPAN] != root[_PARENT_SPAN]
         # Otherwise the run would be shown below itself.
-        and record.id != root.id
-        and root.parent_node_id is None
+        and row is not root
     )
 
 
-def _place(record: NodeRecord) -> tuple[int, int, int, str]:
-    return record.order_index or 0, record.attempt or 0, record.started_at, record.id
+def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:
+    return row[_ORDER_INDEX], row[_ATTEMPT] or 0, row[_STARTED_AT], row[_ID]
 
 
-def _node(record: NodeRecord, parent: TreeNode | None, branch: BranchRecord | None) -> TreeNode:
+_NOTHING = Spent()
+
+
+def _node(row: tuple[Any, ...], parent: TreeNode | None, texts: Decoded) -> TreeNode:
+    (
+        node_id,
+        _,
+        node_type,
+        name,
+        agent,
+        status,
+        step_node_id,
+        branch_id,
+        disposition,
+        step_number,
+        attempt,
+        outcome,
+        started_at,
+        ended_at,
+        model,
+        provider,
+        error_type,
+        error_message,
+        _,
+        _,
+    ) = row
     return TreeNode(
-        id=record.id,
-        parent_node_id=None if parent is None else parent.id,
-        depth=0 if parent is None else parent.depth + 1,
-        node_type=record.node_type,
-        name=decoded(record.name),
-        agent=decoded(record.agent),
-        status=record.status,
-        step_node_id=record.step_node_id,
-        branch_id=record.branch_id,
-        disposition=record.disposition,
-        step_number=record.step_number,
-        attempt=record.attempt,
-        outcome=record.outcome,
-        started_at=record.started_at,
-        ended_at=record.ended_at,
-        model=decoded(record.model),
-        provider=decoded(record.provider),
-        error_type=decoded(record.error_type),
-        error_message=decoded(record.error_message),
-        branch_name=decoded(branch.branch_name) if branch else None,
-        hypothesis=decoded(branch.hypothesis) if branch else None,
-        requested_by=decoded(branch.requested_by) if branch else None,
-        spent=Spent(),
+        node_id,
+        None if parent is None else parent.id,
+        0 if parent is None else parent.depth + 1,
+        node_type,
+        texts[name],
+        texts[agent],
+        status,
+        step_node_id,
+        branch_id,
+        disposition,
+        step_number,
+        attempt,
+        outcome,
+        started_at,
+        ended_at,
+        texts[model],
+        texts[provider],
+        texts[error_type],
+        texts[error_message],
+        None,
+        None,
+        None,
+        _NOTHING,
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from spandag.store.errors import StoreError
 
 if TYPE_CHECKING:
-    from spandag.store.access import Store, load_run
-    from spandag.store.facts import RunRows
+    from spandag.store.access import Store, load_run, load_tree
+    from spandag.store.facts import RunRows, TreeRows
     from spandag.store.writer import Writer
 
 
@@ -33,9 +33,11 @@ def open_store(url: str) -> Store:
 
 _LAZY = {
     "RunRows": "spandag.store.facts",
+    "TreeRows": "spandag.store.facts",
     "Store": "spandag.store.access",
     "Writer": "spandag.store.writer",
     "load_run": "spandag.store.access",
+    "load_tree": "spandag.store.access",
 }
 
 
@@ -47,4 +49,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["RunRows", "Store", "StoreError", "Writer", "load_run", "open_store"]
+__all__ = ["RunRows", "Store", "StoreError", "TreeRows", "Writer", "load_run", "load_tree", "open_store"]

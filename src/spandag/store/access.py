@@ -14,7 +14,7 @@ from spandag.store import upgrade
 from spandag.store.connect import Database, missing, open_database
 from spandag.store.derive import apply, derive
 from spandag.store.errors import StoreError
-from spandag.store.facts import RunRows, read_run, read_task
+from spandag.store.facts import RunRows, TreeRows, read_header, read_run, read_task, read_tree, tree_rows
 from spandag.store.writer import Writer
 
 
@@ -109,10 +109,23 @@ def load_run(connection: Connection, run_id: str) -> RunRows | None:
         None where the store has no such run.
     """
     rows = read_run(connection, run_id)
-    if rows is None or rows.run.facts_version == rows.run.derived_version:
+    return None if rows is None else _up_to_date(connection, rows)
+
+
+def load_tree(connection: Connection, run_id: str) -> TreeRows | None:
+    """As `load_run`, no more than the tree of a run takes."""
+    run = read_header(connection, run_id)
+    if run is not None and run.facts_version == run.derived_version:
+        return read_tree(connection, run)
+    rows = load_run(connection, run_id)
+    return None if rows is None else tree_rows(rows)
+
+
+def _up_to_date(connection: Connection, rows: RunRows) -> RunRows:
+    if rows.run.facts_version == rows.run.derived_version:
         return rows
     derived = derive(rows)
-    return apply(rows, derived, read_task(connection, run_id, derived.run.root_node_id))
+    return apply(rows, derived, read_task(connection, rows.run.id, derived.run.root_node_id))
 
 
 def _open_for_reading(url: str) -> Database:

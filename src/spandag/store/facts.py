@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Table, and_, select
+from sqlalchemy import Connection, Dialect, Table, and_, bindparam, select
 
 from spandag import semconv
 from spandag.semconv import LinkType
 from spandag.store import schema
 from spandag.store.rows import EdgeRow
+
+RecordT = TypeVar("RecordT")
 
 # What fits into the column of a run's depth.
 _MAX_DEPTH = 2**31 - 1
@@ -162,6 +166,54 @@ class RunRows:
     forks: list[ForkRecord] = field(default_factory=list)
 
 
+TREE_COLUMNS = (
+    "id",
+    "parent_node_id",
+    "node_type",
+    "name",
+    "agent",
+    "status",
+    "step_node_id",
+    "branch_id",
+    "disposition",
+    "step_number",
+    "attempt",
+    "outcome",
+    "started_at",
+    "ended_at",
+    "model",
+    "provider",
+    "error_type",
+    "error_message",
+    "order_index",
+    "parent_span_id",
+)
+"""Columns of ``dag_nodes`` that a tree shows, or is made by."""
+
+COST_COLUMNS = ("node_id", "counted", "input_tokens", "output_tokens", "cost_usd")
+"""Columns of ``cost_records`` that are summed."""
+
+
+@dataclass(slots=True)
+class TreeRows:
+    """Of one run what its tree takes.
+
+    Plain tuples, as the driver gives them: a run can have 100,000, and records of a class of
+    their own take the garbage collector as long as the database takes to read them.
+
+    Attributes:
+        run: Its row of ``workflow_runs``.
+        nodes: `TREE_COLUMNS` of all nodes.
+        costs: `COST_COLUMNS` of all model calls.
+        branches: Redos and forks.
+    """
+
+    run: RunRecord
+    nodes: list[tuple[Any, ...]] = field(default_factory=list)
+    costs: list[tuple[Any, ...]] = field(default_factory=list)
+    branches: list[BranchRecord] = field(default_factory=list)
+
+
 def read_run(connection: Connection, run_id: str) -> RunRows | None:
     """The rows of a run as they are stored, derived columns possibly out of date.
 
@@ -172,33 +224,78 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
     Returns:
         None where the store has no such run.
     """
-    table = schema.workflow_runs
-    row = connection.execute(
-        select(*_columns(table, RunRecord._fields)).where(table.c.id == run_id)
-    ).one_or_none()
-    if row is None:
+    run = read_header(connection, run_id)
+    if run is None:
         return None
     # The run first and its nodes last: where others write meanwhile, its counter is that of the oldest
     # facts, and whatever refers to a node finds it.
     rows = RunRows(
-        run=RunRecord._make(row),
-        edges=[EdgeRow._make(r) for r in _select(connection, schema.dag_edges, EdgeRow._fields, run_id)],
+        run=run,
+        edges=_records(connection, schema.dag_edges, EdgeRow, run_id),
         events=[
-            EventRecord._make(r)
-            for r in _select(connection, schema.execution_events, EventRecord._fields, run_id)
+            EventRecord._make(row)
+            for row in connection.execute(
+                select(*_columns(schema.execution_events, EventRecord._fields)).where(
+                    schema.execution_events.c.run_id == run_id
+                )
+            )
         ],
-        costs=[
-            CostRecord._make(r) for r in _select(connection, schema.cost_records, CostRecord._fields, run_id)
-        ],
-        branches=[
-            BranchRecord._make(r) for r in _select(connection, schema.branches, BranchRecord._fields, run_id)
-        ],
+        costs=_read_costs(connection, run_id),
+        branches=_read_branches(connection, run_id),
         forks=_read_forks(connection, run_id),
     )
-    rows.nodes = [
-        NodeRecord._make(r) for r in _select(connection, schema.dag_nodes, NodeRecord._fields, run_id)
-    ]
+    rows.nodes = _records(connection, schema.dag_nodes, NodeRecord, run_id)
     return rows
+
+
+def read_nodes(connection: Connection, run_id: str) -> list[tuple[Any, ...]]:
+    """`TREE_COLUMNS` of the nodes of a run, in no particular order."""
+    return _rows(connection, schema.dag_nodes, TREE_COLUMNS, run_id)
+
+
+def read_tree(connection: Connection, run: RunRecord) -> TreeRows:
+    """What it takes to show the tree of a run whose derived columns are up to date."""
+    rows = TreeRows(
+        run=run,
+        costs=_rows(connection, schema.cost_records, COST_COLUMNS, run.id),
+        branches=_read_branches(connection, run.id),
+    )
+    rows.nodes = read_nodes(connection, run.id)
+    return rows
+
+
+def tree_rows(rows: RunRows) -> TreeRows:
+    """Of a whole run what it takes to show its tree."""
+    return TreeRows(
+        run=rows.run,
+        nodes=list(map(attrgetter(*TREE_COLUMNS), rows.nodes)),
+        costs=list(map(attrgetter(*COST_COLUMNS), rows.costs)),
+        branches=rows.branches,
+    )
+
+
+def read_header(connection: Connection, run_id: str) -> RunRecord | None:
+    """A run's own row; None where the store has no such run."""
+    table = schema.workflow_runs
+    row = connection.execute(
+        select(*_columns(table, RunRecord._fields)).where(table.c.id == run_id)
+    ).one_or_none()
+    return None if row is None else RunRecord._make(row)
+
+
+def _read_costs(connection: Connection, run_id: str) -> list[CostRecord]:
+    costs = _records(connection, schema.cost_records, CostRecord, run_id)
+    if connection.dialect.name != "sqlite":
+        return costs
+    # It has no booleans.
+    place = CostRecord._fields.index("counted")
+    return [CostRecord._make((*cost[:place], bool(cost[place]), *cost[place + 1 :])) for cost in costs]
+
+
+def _read_branches(connection: Connection, run_id: str) -> list[BranchRecord]:
+    table = schema.branches
+    rows = connection.execute(select(*_columns(table, BranchRecord._fields)).where(table.c.run_id == run_id))
+    return [BranchRecord._make(row) for row in rows]
 
 
 def _read_forks(connection: Connection, run_id: str) -> list[ForkRecord]:
@@ -238,5 +335,25 @@ def _columns(table: Table, names: Sequence[str]) -> list[Any]:
     return [table.c[name] for name in names]
 
 
-def _select(connection: Connection, table: Table, names: Sequence[str], run_id: str) -> Sequence[Any]:
-    return connection.execute(select(*_columns(table, names)).where(table.c.run_id == run_id)).all()
+def _records(connection: Connection, table: Table, kind: type[RecordT], run_id: str) -> list[RecordT]:
+    rows = _rows(connection, table, kind._fields, run_id)  # type: ignore[attr-defined]
+    return list(map(kind._make, rows))  # type: ignore[attr-defined]
+
+
+def _rows(connection: Connection, table: Table, names: tuple[str, ...], run_id: str) -> list[tuple[Any, ...]]:
+    """Rows as the driver itself gives them, of tables that can have 100,000 a run.
+
+    SQLAlchemy's own rows take twice as long. The connection is within its transaction already.
+    """
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(_sql_of_run(connection.dialect, table, names), (run_id,))
+        return cursor.fetchall()  # type: ignore[return-value]
+    finally:
+        cursor.close()
+
+
+@lru_cache(maxsize=32)
+def _sql_of_run(dialect: Dialect, table: Table, names: tuple[str, ...]) -> str:
+    statement = select(*_columns(table, names)).where(table.c.run_id == bindparam("run_id"))
+    return str(statement.compile(dialect=dialect))

@@ -52,7 +52,7 @@ class Schedule:
 
         Args:
             run_ids: Of these runs.
-            ended: Those whose end was among them, or had been derived before.
+            ended: Those whose end was among them.
         """
         soon = self._clock() + PAUSE_S
         for run_id in run_ids:

@@ -25,9 +25,6 @@ from spandag.store.statements import FACT_TABLES, Statements
 
 _KEY_SIZE = {table.name: len(schema.key_columns(table)) for table in FACT_TABLES}
 
-# Of one statement; SQLite takes 32,766.
-_MAX_PARAMETERS = 10_000
-
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _held: list[Writer] = []
 
@@ -62,15 +59,13 @@ class Writer:
             return
         with self._locked() as (database, statements), database.explained():
 
-            def work(connection: Connection) -> set[str]:
-                changed = _write_facts(connection, statements, batch)
-                ended = batch.ended_runs | _ended_before(connection, batch.run_ids)
-                if not changed:
+            def work(connection: Connection) -> None:
+                if not _write_facts(connection, statements, batch):
                     # All of it was there already: not even the counters shall move.
                     connection.rollback()
-                return ended
 
-            self._schedule.touched(batch.run_ids, database.transact(work))
+            database.transact(work)
+            self._schedule.touched(batch.run_ids, batch.ended_runs)
             self._derive(database, statements, self._schedule.due())
 
     def settle(self, run_id: str | None = None) -> int:
@@ -180,10 +175,12 @@ def _write_facts(connection: Connection, statements: Statements, batch: Batch) -
     try:
         cursor.executemany(statements.touch_run, [(run_id,) for run_id in sorted(batch.run_ids)])
         changed = 0
+        # Of one run, as most are, the run need not be compared.
+        first = 1 if len(batch.run_ids) == 1 else 0
         for table, sql in statements.facts.items():
             rows = _rows(batch, table)
             if rows:
-                rows.sort(key=itemgetter(*range(_KEY_SIZE[table])))
+                rows.sort(key=itemgetter(*range(first, _KEY_SIZE[table])))
                 cursor.executemany(sql, cast(Any, rows))
                 changed += cursor.rowcount
         return changed
@@ -194,18 +191,6 @@ def _write_facts(connection: Connection, statements: Statements, batch: Batch) -
 def _rows(batch: Batch, table: str) -> list[tuple[Any, ...]]:
     rows = getattr(batch, table)
     return list(rows.values() if isinstance(rows, dict) else rows)
-
-
-def _ended_before(connection: Connection, run_ids: Iterable[str]) -> set[str]:
-    """Which of the runs were derived as ended already: latecomers must not wait for another end."""
-    runs = schema.workflow_runs
-    ids = list(run_ids)
-    ended: set[str] = set()
-    for start in range(0, len(ids), _MAX_PARAMETERS):
-        some = ids[start : start + _MAX_PARAMETERS]
-        query = select(runs.c.id).where(runs.c.id.in_(some), runs.c.ended_at.is_not(None))
-        ended.update(connection.execute(query).scalars())
-    return ended
 
 
 def _out_of_date(connection: Connection, run_id: str | None) -> list[str]:
