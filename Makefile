@@ -7,7 +7,7 @@ AUTOGEN := .venvs/autogen
 DOCS := .venvs/docs
 PIP := 25.3
 
-.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update sql constraints clean
+.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store sql constraints clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,9 @@ docs: $(DOCS)/.ready ## Run every command shown in README and docs and check its
 
 docs-update: $(DOCS)/.ready ## The same, but write what the commands print into the pages
 	$(DOCS)/bin/python docs/check.py --update
+
+bench-store: $(AG2)/.ready ## Measure the store beside the bare drivers; writes benchmarks/results/
+	$(AG2)/bin/python benchmarks/store.py
 
 sql: $(AG2)/.ready ## Write the migrations as plain SQL files
 	$(AG2)/bin/python -m spandag.store.plain_sql

@@ -1,0 +1,62 @@
+"""Databases of one benchmark: a folder of SQLite files, and a PostgreSQL server where one starts."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+# The tests' own server; it ends with this process.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+NewUrl = Callable[[], str]
+
+
+@contextmanager
+def databases(kinds: list[str]) -> Iterator[dict[str, NewUrl]]:
+    """For each kind a function that gives the URL of a new, empty database.
+
+    Args:
+        kinds: Of ``sqlite`` and ``postgresql``.
+    """
+    made = itertools.count(1)
+    with ExitStack() as stack:
+        found: dict[str, NewUrl] = {}
+        if "sqlite" in kinds:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="spandag-benchmark-"))
+            found["sqlite"] = lambda: f"sqlite:///{folder}/{next(made)}.db"
+        if "postgresql" in kinds:
+            import psycopg
+            import spandag_test_postgres
+            from sqlalchemy import make_url
+
+            named = os.environ.get("SPANDAG_TEST_POSTGRES_URL")
+            server = named or stack.enter_context(spandag_test_postgres.server())
+            admin = make_url(server).set(drivername="postgresql")
+            names: list[str] = []
+
+            def execute(sql: str) -> None:
+                with psycopg.connect(
+                    admin.render_as_string(hide_password=False), autocommit=True
+                ) as connection:
+                    connection.execute(sql)  # type: ignore[call-overload]
+
+            def create() -> str:
+                # Those before are done with, and disks are small.
+                drop()
+                name = f"spandag_benchmark_{os.getpid()}_{next(made)}"
+                execute(f"CREATE DATABASE {name} TEMPLATE template0")
+                names.append(name)
+                return admin.set(database=name).render_as_string(hide_password=False)
+
+            def drop() -> None:
+                while names:
+                    execute(f"DROP DATABASE IF EXISTS {names.pop()} WITH (FORCE)")
+
+            stack.callback(drop)
+            found["postgresql"] = create
+        yield found
