@@ -7,7 +7,7 @@ AUTOGEN := .venvs/autogen
 DOCS := .venvs/docs
 PIP := 25.3
 
-.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store sql constraints clean
+.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store bench-live chaos sql constraints clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,12 @@ docs-update: $(DOCS)/.ready ## The same, but write what the commands print into 
 
 bench-store: $(AG2)/.ready ## Measure the store beside the bare drivers; writes benchmarks/results/
 	$(AG2)/bin/python benchmarks/store.py
+
+bench-live: $(AG2)/.ready ## Measure what recording costs a program, and how soon a span is stored
+	$(AG2)/bin/python benchmarks/live.py
+
+chaos: $(AG2)/.ready ## Kill a recorded program fifty times, and print what was lost
+	$(AG2)/bin/python tests/support/spandag_test_kill.py
 
 sql: $(AG2)/.ready ## Write the migrations as plain SQL files
 	$(AG2)/bin/python -m spandag.store.plain_sql

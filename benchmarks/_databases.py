@@ -17,11 +17,12 @@ NewUrl = Callable[[], str]
 
 
 @contextmanager
-def databases(kinds: list[str]) -> Iterator[dict[str, NewUrl]]:
+def databases(kinds: list[str], versions: dict[str, str] | None = None) -> Iterator[dict[str, NewUrl]]:
     """For each kind a function that gives the URL of a new, empty database.
 
     Args:
         kinds: Of ``sqlite`` and ``postgresql``.
+        versions: Where the server's version is noted.
     """
     made = itertools.count(1)
     with ExitStack() as stack:
@@ -43,7 +44,7 @@ def databases(kinds: list[str]) -> Iterator[dict[str, NewUrl]]:
                 with psycopg.connect(
                     admin.render_as_string(hide_password=False), autocommit=True
                 ) as connection:
-                    connection.execute(sql)  # type: ignore[call-overload]
+                    connection.execute(sql)
 
             def create() -> str:
                 # Those before are done with, and disks are small.
@@ -58,5 +59,9 @@ def databases(kinds: list[str]) -> Iterator[dict[str, NewUrl]]:
                     execute(f"DROP DATABASE IF EXISTS {names.pop()} WITH (FORCE)")
 
             stack.callback(drop)
+            if versions is not None:
+                with psycopg.connect(admin.render_as_string(hide_password=False)) as connection:
+                    number = connection.info.server_version
+                versions["postgresql"] = f"{number // 10_000}.{number % 10_000}"
             found["postgresql"] = create
         yield found

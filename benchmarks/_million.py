@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,19 +33,24 @@ class Million:
         self.runs: dict[int, str] = {}
         self._kind = kind
         self._copies = 0
-        rest = nodes - sum(sizes)
+        self._templates: dict[int, str] = {}
+        # Of other sizes than those that are measured, small ones and some larger.
+        others = [sizes[0] // 4, sizes[0] // 2, 2 * sizes[0]]
+        for size in others:
+            self._templates[size] = self._add(size)
+        rest = nodes - sum(sizes) - sum(others)
         # Older runs, the runs that are measured, newer runs.
-        self._add(sizes[0])
-        self._copy(self.runs[sizes[0]], sizes[0], rest // 2)
-        for size in sizes[1:]:
-            self._add(size)
-        self._copy(self.runs[sizes[0]], sizes[0], rest // 2)
+        self._copy(rest // 2)
+        for size in sizes:
+            self.runs[size] = self._add(size)
+        self._copy(rest - rest // 2)
         with self.connected() as connection:
             connection.execute("ANALYZE")
             connection.commit()
             if kind == "postgresql":
                 connection.autocommit = True
                 connection.execute("VACUUM ANALYZE")
+            self._check(connection, nodes)
 
     @contextmanager
     def connected(self) -> Iterator[Any]:
@@ -81,37 +87,73 @@ class Million:
             connection.commit()
         self.touch(run_id)
 
-    def _add(self, size: int) -> None:
+    def _add(self, size: int) -> str:
         """A run through the writer, as a program's own."""
         run = Run()
-        # Two are still open; branch points are nodes as well.
-        count = size - 2
-        while (nodes := len(project(run.spans(count)).dag_nodes) + 2) > size:
-            count -= nodes - size
+        # Two are still open. A redo's span makes its branch point as well.
+        room = size - 2
+        spans = []
+        for span in run.spans(room):
+            room -= 2 if span.links else 1
+            if room < 0:
+                break
+            spans.append(span)
         writer = Writer(self.url)
-        for batch in in_batches([*run.spans(count), *run.finish()[-2:]]):
+        for batch in in_batches([*spans, *run.finish()[-2:]]):
             writer.write(project(batch))
         writer.settle()
         writer.close()
-        self.runs[size] = f"{run.root.get_span_context().trace_id:032x}"
-        self.nodes += size
+        return f"{run.root.get_span_context().trace_id:032x}"
 
-    def _copy(self, run_id: str, size: int, nodes: int) -> None:
-        """So many nodes of runs like this one."""
+    def _copy(self, nodes: int) -> None:
+        """At least so many nodes, of runs like the templates; each size has as many runs."""
         with self.connected() as connection:
             originals = {
-                table: [row[1:] for row in connection.execute(_select(table, "run_id", run_id)).fetchall()]
-                for table in _COPIED
+                size: (
+                    connection.execute(_select(schema.workflow_runs, "id", run_id)).fetchone(),
+                    {
+                        table: [row[1:] for row in connection.execute(_select(table, "run_id", run_id))]
+                        for table in _COPIED
+                    },
+                )
+                for size, run_id in self._templates.items()
             }
-            [run] = connection.execute(_select(schema.workflow_runs, "id", run_id)).fetchall()
-            for _ in range(nodes // size // _AT_ONCE):
-                ids = [f"{self._copies + number + 1:032x}" for number in range(_AT_ONCE)]
-                self._copies += _AT_ONCE
-                self._insert(connection, schema.workflow_runs, [(new, *run[1:]) for new in ids])
-                for table, rows in originals.items():
-                    self._insert(connection, table, [(new, *row) for new in ids for row in rows])
+            while nodes > 0:
+                for size, (run, tables) in originals.items():
+                    ids = [self._new_id() for _ in range(_AT_ONCE)]
+                    self._insert(connection, schema.workflow_runs, [(new, *run[1:]) for new in ids])
+                    for table, rows in tables.items():
+                        self._insert(connection, table, [(new, *row) for new in ids for row in rows])
+                    nodes -= _AT_ONCE * size
                 connection.commit()
-                self.nodes += _AT_ONCE * size
+
+    def _new_id(self) -> str:
+        """Like a trace id, in no order: that decides where in the indexes a run stands."""
+        self._copies += 1
+        return hashlib.blake2b(str(self._copies).encode(), digest_size=16).hexdigest()
+
+    def _check(self, connection: Any, nodes: int) -> None:
+        """Count what there is; nothing may be left to be derived by whoever reads.
+
+        A redo's span makes two nodes, so that a run may have one less than was asked for.
+        """
+        [[self.nodes]] = connection.execute("SELECT count(*) FROM dag_nodes").fetchall()
+        [[behind]] = connection.execute(
+            "SELECT count(*) FROM workflow_runs WHERE facts_version <> derived_version"
+        ).fetchall()
+        mark = "?" if self._kind == "sqlite" else "%s"
+        sizes = {
+            size: connection.execute(
+                f"SELECT count(*) FROM dag_nodes WHERE run_id = {mark}", (run_id,)
+            ).fetchone()[0]
+            for size, run_id in self.runs.items()
+        }
+        if (
+            self.nodes < nodes
+            or behind
+            or any(not size - 1 <= found <= size for size, found in sizes.items())
+        ):
+            raise RuntimeError(f"{self.nodes} nodes, {behind} runs behind, runs of {sizes}")
 
     def _insert(self, connection: Any, table: Any, rows: list[tuple[Any, ...]]) -> None:
         names = ", ".join(column.name for column in table.columns)

@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -115,13 +118,23 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def pairs(
-    baseline: Callable[[], float], ours: Callable[[], float], rounds: int
-) -> tuple[list[float], list[float]]:
-    """Both in turn, after one round that does not count: the speed of the machine changes meanwhile."""
-    baseline(), ours()
-    measured = [(baseline(), ours()) for _ in range(rounds)]
-    return [pair[0] for pair in measured], [pair[1] for pair in measured]
+def pairs(baseline: Callable[[], T], ours: Callable[[], T], rounds: int) -> tuple[list[T], list[T]]:
+    """Both in turn, after one round that does not count: the speed of the machine changes meanwhile.
+
+    Each goes first every other time, so that what one leaves behind burdens both alike.
+    """
+    baseline()
+    ours()
+    bases: list[T] = []
+    others: list[T] = []
+    for number in range(rounds):
+        if number % 2:
+            others.append(ours())
+            bases.append(baseline())
+        else:
+            bases.append(baseline())
+            others.append(ours())
+    return bases, others
 
 
 def _line(figure: Figure) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.util.types import AnyValue
 
 from spandag import semconv
 from spandag.semconv import NodeType, Operation
@@ -18,7 +20,9 @@ MS = 1_000_000
 BATCH = 512
 """As many as a `BatchSpanProcessor` hands over at once."""
 
-_CALL = {
+Attributes = Mapping[str, AnyValue] | None
+
+_CALL: dict[str, AnyValue] = {
     semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
     semconv.GEN_AI_OPERATION_NAME: Operation.CHAT,
     semconv.GEN_AI_PROVIDER_NAME: "openai",
@@ -40,7 +44,7 @@ _CALL = {
     semconv.OPERATION_COST: 0.00026925,
     semconv.SPANDAG_PRICE_SOURCE: "genai-prices",
 }
-_TOTALS = {
+_TOTALS: dict[str, AnyValue] = {
     semconv.SPANDAG_TOTAL_INPUT_TOKENS: 9244,
     semconv.SPANDAG_TOTAL_OUTPUT_TOKENS: 508,
     semconv.SPANDAG_TOTAL_COST: 0.001077,
@@ -82,7 +86,10 @@ class Run:
         first: Span | None = None
         for attempt in (1, 2) if self._number % 4 == 0 else (1,):
             links = []
-            said = {semconv.SPANDAG_STEP_NUMBER: self._number, semconv.SPANDAG_STEP_ATTEMPT: attempt}
+            said: dict[str, AnyValue] = {
+                semconv.SPANDAG_STEP_NUMBER: self._number,
+                semconv.SPANDAG_STEP_ATTEMPT: attempt,
+            }
             if first is not None:
                 links = [trace.Link(first.get_span_context(), {semconv.SPANDAG_LINK_TYPE: "redo_of"})]
                 said |= {
@@ -119,7 +126,7 @@ class Run:
         operation: str,
         name: str,
         parent: Span | None,
-        attributes: dict[str, object] | None = None,
+        attributes: Attributes = None,
         links: list[trace.Link] | None = None,
     ) -> Span:
         self._now += 3 * MS
@@ -128,10 +135,14 @@ class Run:
             Operation.RUN_STEP: semconv.GEN_AI_STEP_NAME,
             Operation.INVOKE_AGENT: semconv.GEN_AI_AGENT_NAME,
         }.get(operation, semconv.GEN_AI_AGENT_NAME)
-        said = {semconv.SPANDAG_NODE_TYPE: node_type, semconv.GEN_AI_OPERATION_NAME: operation, named: name}
+        said: dict[str, AnyValue] = {
+            semconv.SPANDAG_NODE_TYPE: node_type,
+            semconv.GEN_AI_OPERATION_NAME: operation,
+            named: name,
+        }
         if operation == Operation.CHAT:
             del said[named]
-        context = trace.set_span_in_context(parent) if parent is not None else trace.Context()
+        context = trace.set_span_in_context(parent) if parent is not None else Context()
         span = self._tracer.start_span(
             f"{operation} {name}",
             context=context,
@@ -142,7 +153,7 @@ class Run:
         assert isinstance(span, Span)
         return span
 
-    def _end(self, span: Span, attributes: dict[str, object] | None = None) -> None:
+    def _end(self, span: Span, attributes: Attributes = None) -> None:
         for key, value in (attributes or {}).items():
             span.set_attribute(key, value)
         self._now += 5 * MS

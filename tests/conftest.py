@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("OTEL_") or name in ("TRACEPARENT", "TRACESTATE", "OPENAI_API_KEY"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def own_spool(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a store cannot take waits in a folder of the test's own."""
+    folder = tmp_path_factory.getbasetemp() / "spools" / secrets.token_hex(4)
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_SPOOL", str(folder))
+    return folder
 
 
 @pytest.fixture

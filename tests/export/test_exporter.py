@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from sqlalchemy import select
 
 from spandag import pricing
 from spandag.export import SpandagSpanExporter
-from spandag.store import load_run, open_store
+from spandag.store import StoreError, load_run, open_store
 from spandag.store.schema import workflow_runs
+from spandag.store.spool import Spool, folder_of
 
 
 @pytest.fixture
@@ -35,12 +38,33 @@ def provider() -> Iterator[TracerProvider]:
 
 
 @pytest.fixture
-def spans(recorder: Any) -> Any:
-    with recorder.provider.get_tracer("spandag.x").start_as_current_span(
-        "invoke_workflow r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": "r"}
-    ):
-        pass
-    return recorder.spans
+def new_spans(recorder: Any) -> Callable[[], Any]:
+    """Call it for the span of another run."""
+
+    def run() -> Any:
+        recorder.clear()
+        with recorder.provider.get_tracer("spandag.x").start_as_current_span(
+            "invoke_workflow r", attributes={"spandag.node.type": "run", "gen_ai.workflow.name": "r"}
+        ):
+            pass
+        return recorder.spans
+
+    return run
+
+
+@pytest.fixture
+def spans(new_spans: Callable[[], Any]) -> Any:
+    return new_spans()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        with suppress(StoreError):
+            if condition():
+                return
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def names(url: str) -> list[str]:
@@ -154,34 +178,58 @@ def test_after_shutdown_nothing_is_taken(store_url: str, spans: Any) -> None:
     [
         ("sqlite:///{folder}/file/spandag.db", "cannot write the store"),
         ("sqlite:///{folder}/file", "is not a SQLite database"),
-        ("mysql://me:secret@nowhere/db", "runs cannot be kept in 'mysql'"),
         ("postgresql://me:secret@127.0.0.1:1/db", "cannot reach the store postgresql://me@127.0.0.1:1/db"),
-        ("sqlite://host:port/x", "is not a store's URL"),
     ],
 )
-def test_a_store_that_cannot_be_written_is_said_once_and_raises_nothing(
-    broken: str, said: str, tmp_path: Path, spans: Any, caplog: pytest.LogCaptureFixture
+def test_a_store_that_cannot_be_written_is_said_once_and_spans_are_kept(
+    broken: str,
+    said: str,
+    tmp_path: Path,
+    own_spool: Path,
+    new_spans: Callable[[], Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "file").write_text("something else entirely, long enough to be no header " * 10)
-    exporter = SpandagSpanExporter(broken.format(folder=tmp_path))
-    assert [exporter.export(spans) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
+    exporter = SpandagSpanExporter(url := broken.format(folder=tmp_path))
+    assert [exporter.export(new_spans()) for _ in range(3)] == [SpanExportResult.SUCCESS] * 3
+    exporter.shutdown()
+    [message] = (record.message for record in caplog.records if record.levelname == "WARNING")
+    assert said in message
+    assert message.endswith("until it can be used (said once; the program goes on)")
+    assert "secret" not in message
+    assert "\n" not in message
+    assert Spool(folder_of(url, own_spool), 1).waiting().spans == 3
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("mysql://me:secret@nowhere/db", "runs cannot be kept in 'mysql'"),
+        ("sqlite://host:port/x", "is not a store's URL"),
+        ("sqlite:///:memory:", "a store in memory could not be read"),
+    ],
+)
+def test_what_can_never_be_a_store_is_said_once_and_spans_are_counted(
+    broken: str, said: str, own_spool: Path, new_spans: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    exporter = SpandagSpanExporter(broken)
+    assert [exporter.export(new_spans()) for _ in range(3)] == [SpanExportResult.FAILURE] * 3
     exporter.shutdown()
     first, last = (record.message for record in caplog.records if record.levelname == "WARNING")
     assert said in first
     assert "secret" not in first
-    assert "\n" not in first
-    assert last == "spandag: 3 spans in all were not stored"
+    assert last == "spandag: 3 spans in all were lost"
+    assert not own_spool.exists()
 
 
 def test_a_store_that_comes_back_is_used_again(tmp_path: Path, spans: Any) -> None:
     blocked = tmp_path / "folder"
     blocked.touch()
     exporter = SpandagSpanExporter(f"sqlite:///{blocked}/spandag.db")
-    assert exporter.export(spans) is SpanExportResult.FAILURE
-    blocked.unlink()
     assert exporter.export(spans) is SpanExportResult.SUCCESS
+    blocked.unlink()
+    wait_until(lambda: names(f"sqlite:///{blocked}/spandag.db") == ["r"])
     exporter.shutdown()
-    assert names(f"sqlite:///{blocked}/spandag.db") == ["r"]
 
 
 def test_a_program_whose_store_cannot_be_written_returns_its_own_result(tmp_path: Path) -> None:

@@ -39,9 +39,47 @@ def binaries() -> Iterator[Path]:
         yield Path(found).resolve().parent
 
 
+class Server:
+    """A server that can be stopped and started again.
+
+    Attributes:
+        url: Of its superuser.
+    """
+
+    def __init__(self, url: str, supervisor: subprocess.Popen[str]) -> None:
+        self.url = url
+        self._supervisor = supervisor
+
+    def stop(self) -> None:
+        """Stop it, as for an upgrade: every connection is ended."""
+        self._say("stop")
+
+    def start(self) -> None:
+        """Start it again, with its data."""
+        self._say("start")
+
+    def _say(self, word: str) -> None:
+        assert self._supervisor.stdin is not None
+        assert self._supervisor.stdout is not None
+        self._supervisor.stdin.write(f"{word}\n")
+        self._supervisor.stdin.flush()
+        assert self._supervisor.stdout.readline() == f"{word} done\n"
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """A running server; the URL of its superuser.
+
+    Raises:
+        RuntimeError: None can be started; says what was tried.
+    """
+    with restartable() as started:
+        yield started.url
+
+
+@contextmanager
+def restartable() -> Iterator[Server]:
+    """A running server.
 
     Raises:
         RuntimeError: None can be started; says what was tried.
@@ -61,7 +99,7 @@ def server() -> Iterator[str]:
             url = supervisor.stdout.readline().strip()
             if url:
                 try:
-                    yield url
+                    yield Server(url, supervisor)
                 finally:
                     supervisor.communicate("", timeout=_START_S)
                 return
@@ -101,13 +139,24 @@ def supervise(folder: Path) -> None:
             "max_connections": "50",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [folder / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=home, **account
-            )
-        _wait_for(process, port, home / "log")
+
+        def start() -> subprocess.Popen[bytes]:
+            with (home / "log").open("wb") as log:
+                started = subprocess.Popen(
+                    [folder / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=home, **account
+                )
+            _wait_for(started, port, home / "log")
+            return started
+
+        process = start()
         print(f"postgresql://{USER}:{password}@127.0.0.1:{port}/postgres", flush=True)  # noqa: T201
-        sys.stdin.read()
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                process.send_signal(signal.SIGINT)
+                process.wait()
+            else:
+                process = start()
+            print(f"{line.strip()} done", flush=True)  # noqa: T201
     finally:
         if process is not None:
             # Immediately: nobody wants these data back.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from opentelemetry.sdk.trace import ReadableSpan
 
 from spandag import semconv
-from spandag.export.values import MAX_KEY, MAX_VALUE, integer, text, text_without_secrets
+from spandag.export.values import MAX_KEY, MAX_VALUE, integer, text_without_secrets
 from spandag.semconv import LinkType, NodeType, Outcome
 from spandag.store.rows import BRANCH_POINT_PREFIX, Batch, BranchRow, EdgeRow, NodeRow
 from spandag.store.text import to_json
@@ -45,7 +45,11 @@ def redo_of(span: ReadableSpan, attributes: Mapping[str, Any]) -> Redo | None:
     linked = _linked(span, LinkType.REDO_OF)
     if linked is None and (attempt is None or attempt < 2):
         return None
-    step_id = text(attributes.get(semconv.SPANDAG_STEP_ID), MAX_KEY) or linked
+    step_id = text_without_secrets(attributes.get(semconv.SPANDAG_STEP_ID), MAX_KEY)
+    context = span.get_span_context()
+    if step_id is None or (context is not None and step_id == format(context.span_id, "016x")):
+        # A redo is no step of its own.
+        step_id = linked
     return Redo(step_id, max(attempt or 2, 2))
 
 
@@ -91,7 +95,7 @@ def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, A
             attributes=None,
             meta=to_json(meta),
             scope=node.scope,
-            writer_id=None,
+            writer_id=node.writer_id,
         )
     )
     # What has only started may not have said everything yet, and an edge stays as it is.
@@ -110,7 +114,7 @@ def add_redo(batch: Batch, node: NodeRow, redo: Redo, attributes: Mapping[str, A
             number=number,
             branch_name=branch_name,
             hypothesis=hypothesis,
-            requested_by=text(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
+            requested_by=text_without_secrets(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
             status=_status(node, attributes),
             group_id=None,
             score=None,
@@ -148,7 +152,7 @@ def add_fork(batch: Batch, node: NodeRow, source_node_id: str, attributes: Mappi
             number=None,
             branch_name=node.name,
             hypothesis=text_without_secrets(attributes.get(semconv.SPANDAG_REDO_HYPOTHESIS), MAX_VALUE),
-            requested_by=text(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
+            requested_by=text_without_secrets(attributes.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
             status=_status(node, attributes),
             group_id=None,
             score=None,

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
 import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import TracerProvider
 
 from spandag import pricing
-from spandag._guard import logger, strict
+from spandag._guard import guard, logger
 from spandag._secrets import use_secrets
 from spandag.config import Settings, absolute_url
-from spandag.export.project import project
-from spandag.store.errors import StoreError
+from spandag.export import live
+from spandag.export.loading import load_writer
+from spandag.export.pipeline import Pipeline
+from spandag.export.shared import pipeline_to, release
+from spandag.spans import providers
 
 if TYPE_CHECKING:
-    from spandag.store.writer import Writer
+    from spandag.export.live import LiveSpanProcessor
 
 
 _SECONDS_BEFORE_LOADING = 0.5
@@ -43,9 +47,10 @@ def _load_store_soon() -> None:
 
 
 def _load_store() -> None:
-    for module in ("spandag.store.writer", "sqlalchemy.dialects.sqlite"):
-        with suppress(ImportError):
-            importlib.import_module(module)
+    with suppress(ImportError):
+        load_writer()
+    # A program whose spans are all of other instrumentations uses nothing of ours that would notice.
+    providers.in_use()
 
 
 # Exporters register themselves, however they were set up; so nobody has to look into a provider.
@@ -83,13 +88,17 @@ class SpandagSpanExporter(SpanExporter):
                 "the spandag exporter takes url, prices and secrets, not %s",
                 ", ".join(sorted(map(str, unknown))),
             )
-        self._writer: Writer | None = None
+        self.settings = replace(settings, url=self.url)
+        self.is_shut_down = False
+        # Set by `spandag.export.live`, and by the first spans.
+        self.live: LiveSpanProcessor | None = None
+        self.live_resource: Resource | None = None
+        self.resource: Resource | None = None
+        self._pipeline: Pipeline | None = None
         self._lock = threading.Lock()
-        self._shut_down = False
-        self._lost = 0
-        self._said = 0
         _exporters.add(self)
-        # Foreign spans are priced in the exporter's thread, which must import nothing by then.
+        providers.on_use(_join_in)
+        # Foreign spans are priced in a thread of ours, which must import nothing by then.
         pricing.load_with_client()
         _load_store_soon()
 
@@ -99,62 +108,58 @@ class SpandagSpanExporter(SpanExporter):
         return [
             exporter
             for exporter in _exporters
-            if exporter.url == absolute_url(url) and not exporter._shut_down
+            if exporter.url == absolute_url(url) and not exporter.is_shut_down
         ]
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Write spans; what cannot be written is counted, said once, and never raised."""
-        if self._shut_down:
+        """Bring spans into the store; what it cannot take now waits on disk.
+
+        Never raises. FAILURE says that spans are lost, or that it takes longer than
+        ``OTEL_EXPORTER_SPANDAG_TIMEOUT``.
+        """
+        if self.is_shut_down:
             return SpanExportResult.FAILURE
-        try:
-            self._open_writer().write(project(spans))
-        except StoreError as error:
-            self._lose(len(spans), str(error))
-        except Exception as error:
-            if strict():
-                raise
-            logger.debug("could not store spans", exc_info=True)
-            self._lose(len(spans), f"{type(error).__name__}: {error}")
-        else:
-            return SpanExportResult.SUCCESS
+        with guard("export spans"):
+            if spans and self.resource is None:
+                self._learn(spans[0].resource)
+            pipeline = self._opened()
+            if pipeline.export(spans, self.settings.timeout / 1000):
+                return SpanExportResult.SUCCESS
         return SpanExportResult.FAILURE
 
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """True: `export` returns when its spans are in the store."""
-        return True
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Wait until what was handed over is stored, or at least on disk."""
+        pipeline = self._pipeline
+        return pipeline is None or pipeline.flush(timeout_millis / 1000)
 
-    def shutdown(self) -> None:
-        """Close the store; says how many spans were lost, if any."""
+    def shutdown(self, timeout_millis: int | None = None) -> None:
+        """Bring what was handed over into the store; says how many spans were lost, if any."""
         with self._lock:
-            if self._shut_down:
+            if self.is_shut_down:
                 return
-            self._shut_down = True
-            writer, self._writer = self._writer, None
-            lost, said = self._lost, self._said
-        if writer is not None:
-            writer.close()
-        if lost > said:
-            logger.warning("spandag: %d spans in all were not stored", lost)
+            self.is_shut_down = True
+            pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            timeout = self.settings.timeout if timeout_millis is None else timeout_millis
+            with guard("shut the exporter down"):
+                release(pipeline, timeout / 1000)
+            if pipeline.dropped > 1:
+                logger.warning("spandag: %d spans in all were lost", pipeline.dropped)
 
-    def _open_writer(self) -> Writer:
-        # Imported here: a program that is told to use the exporter must not pay for SQLAlchemy before
-        # it has a span. And outside the lock: a fork meanwhile would leave it locked in the child.
-        from spandag.store.writer import Writer
-
+    def _opened(self) -> Pipeline:
         with self._lock:
-            if self._writer is None:
-                self._writer = Writer(self.url)
-            return self._writer
+            if self._pipeline is None:
+                self._pipeline = pipeline_to(self.settings)
+            return self._pipeline
 
-    def _lose(self, spans: int, reason: str) -> None:
-        with self._lock:
-            first = self._lost == 0
-            self._lost += spans
-            if first:
-                self._said = spans
-        logger.log(
-            logging.WARNING if first else logging.DEBUG,
-            "spandag: %d spans were not stored: %s (said once; the program goes on)",
-            spans,
-            reason,
-        )
+    def _learn(self, resource: Resource) -> None:
+        """Whose spans these are; a provider that was taken for ours by mistake is left."""
+        self.resource = resource
+        if self.live is not None and self.live_resource is not resource:
+            self.live.stop()
+            self.live = None
+        providers.in_use()
+
+
+def _join_in(provider: TracerProvider) -> None:
+    live.join_all(provider, _exporters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -46,20 +46,21 @@ PRICE_SOURCE_SPAN = "span"
 _CONTENT = frozenset(semconv.CONTENT_ATTRIBUTES)
 _OWN_ATTRIBUTES = semconv.OWN_ATTRIBUTES
 _NO_CONTENT = Content({}, None, None)
-_OWN_SCOPE = "spandag"
+_OWN_SCOPE = "spandag."
 # Exceptions that mean that the work was called off; error.type may carry a module before the name.
 _CANCELLATIONS = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
 
 
-def project(spans: Iterable[ReadableSpan]) -> Batch:
+def project(spans: Iterable[ReadableSpan], *, writer_id: str | None = None) -> Batch:
     """The rows of spans, ended or still open.
 
     Never fails: what cannot be read of a span is left out and said once.
 
     Args:
         spans: In any order.
+        writer_id: Who holds those open that have not ended.
     """
-    projection = _Projection()
+    projection = _Projection(writer_id)
     for span in spans:
         try:
             projection.add(span)
@@ -94,8 +95,9 @@ class _Origin(NamedTuple):
 class _Projection:
     """The projection of one batch; what is the same for many spans is worked out once."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer_id: str | None) -> None:
         self.batch = Batch()
+        self._writer_id = writer_id
         # With what the key names by identity, so that no other object takes its place in memory.
         self._origins: dict[tuple[object, ...], tuple[_Origin, object, object]] = {}
         self._run_ids: dict[int, str] = {}
@@ -113,7 +115,7 @@ class _Projection:
         if not scrub:
             for key in [key for key in attributes if key not in _OWN_ATTRIBUTES]:
                 attributes[key] = redacted_value(attributes[key], key)
-        named: Callable[[object], str | None] = text_without_secrets if scrub else text
+        named = text_without_secrets if scrub else text
 
         parent = span.parent
         # What it says; `attributes` are what it recorded, and in the end without content.
@@ -138,10 +140,10 @@ class _Projection:
         redo = step_id = number = attempt = outcome = None
         if node_type == NodeType.STEP:
             redo = redo_of(span, said)
-            step_id = text(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id
+            step_id = named(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id
             number = integer(get(semconv.SPANDAG_STEP_NUMBER))
             attempt = integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt
-            outcome = text(get(semconv.SPANDAG_ATTEMPT_OUTCOME))
+            outcome = named(get(semconv.SPANDAG_ATTEMPT_OUTCOME))
         elif node_type == NodeType.ITERATION:
             number = integer(get(semconv.SPANDAG_ITERATION_NUMBER))
         node = NodeRow(
@@ -160,18 +162,18 @@ class _Projection:
             outcome,
             started_at if started_at is not None else ended_at or 0,
             ended_at,
-            None if model is None else text(model),
-            None if provider is None else text(provider),
-            None if session is None else text(session, MAX_KEY),
-            text(get(semconv.USER_ID)),
+            None if model is None else named(model),
+            None if provider is None else named(provider),
+            None if session is None else named(session, MAX_KEY),
+            named(get(semconv.USER_ID)),
             error_type,
             error_message,
-            text(get(semconv.SPANDAG_RUN_TASK)) or content.input_preview,
+            text_without_secrets(get(semconv.SPANDAG_RUN_TASK)) or content.input_preview,
             content.output_preview,
             attributes_json(attributes, scrub=scrub),
             meta,
             scope,
-            None,
+            self._writer_id if ended_at is None else None,
         )
         batch = self.batch
         batch.run_ids.add(run_id)
@@ -220,7 +222,7 @@ class _Projection:
             to_json({name: value for name, value in values.items() if value is not None}),
             text(name),
             # What spandag records was scrubbed before the span had it; but anybody can add to a span.
-            name is None or not name.startswith(_OWN_SCOPE),
+            name is None or not f"{name}.".startswith(_OWN_SCOPE),
         )
         self._origins[key] = (origin, resource, scope)
         return origin
@@ -240,7 +242,7 @@ def _outcome(
     """Status, error type and error message of a node."""
     error_type = attributes.get(semconv.ERROR_TYPE)
     if error_type is not None:
-        error_type = text(error_type)
+        error_type = text_without_secrets(error_type)
     cancelled = attributes.get(semconv.SPANDAG_ATTEMPT_OUTCOME) == Outcome.CANCELLED
     if span.status.status_code is not StatusCode.ERROR:
         if ended_at is None:
@@ -250,7 +252,7 @@ def _outcome(
     for event in reversed(span.events):
         if event.name == semconv.EXCEPTION_EVENT:
             said = event.attributes or {}
-            error_type = error_type or text(said.get(semconv.EXCEPTION_TYPE))
+            error_type = error_type or text_without_secrets(said.get(semconv.EXCEPTION_TYPE))
             message = shown(said.get(semconv.EXCEPTION_MESSAGE) or message or "")
             break
     if error_type is not None and error_type.rpartition(".")[2] in _CANCELLATIONS:
@@ -269,7 +271,7 @@ def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool
                 seq,
                 f"{link.context.trace_id:032x}",
                 f"{link.context.span_id:016x}",
-                text(attributes.get(semconv.SPANDAG_LINK_TYPE)),
+                text_without_secrets(attributes.get(semconv.SPANDAG_LINK_TYPE)),
                 attributes_json(attributes, scrub=scrub),
             )
         )
@@ -288,9 +290,9 @@ def _add_events(batch: Batch, node: NodeRow, events: Sequence[Any]) -> None:
                 node.run_id,
                 node.id,
                 seq,
-                text(kind) or "event",
-                text(subtype),
-                text(agent) or node.agent,
+                text_without_secrets(kind) or "event",
+                text_without_secrets(subtype),
+                text_without_secrets(agent) or node.agent,
                 time_ns(event.timestamp),
                 RECORDED,
                 # Also ours: the SDK writes the exception's message and traceback as they are.
@@ -346,8 +348,8 @@ def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> Non
 
 def _add_messages(batch: Batch, node: NodeRow, content: Content, said: Mapping[str, Any]) -> None:
     run_id = node.run_id
-    sender = text(said.get(semconv.SPANDAG_MESSAGE_SENDER))
-    recipient = text(said.get(semconv.SPANDAG_MESSAGE_RECIPIENT))
+    sender = text_without_secrets(said.get(semconv.SPANDAG_MESSAGE_SENDER))
+    recipient = text_without_secrets(said.get(semconv.SPANDAG_MESSAGE_RECIPIENT))
     between = {"input": (sender, recipient), "output": (recipient, sender)}
     for direction, entries in content.entries.items():
         for entry in entries:

@@ -21,6 +21,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 from spandag import pricing
 from spandag._guard import guard, logger
 from spandag._version import __version__
+from spandag.spans import providers
 
 _MISSING = object()
 
@@ -197,6 +198,7 @@ class FrameworkInstrumentor(BaseInstrumentor):  # type: ignore[misc]
 
     def _instrument(self, **kwargs: Any) -> None:
         provider = self._provider = kwargs.get("tracer_provider")
+        providers.in_use(provider)
         patches = self._patches = Patches()
         self._said_already = False
 

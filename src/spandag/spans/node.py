@@ -18,6 +18,7 @@ from spandag import semconv
 from spandag._guard import guard
 from spandag.scrub import scrub_attribute, scrub_text
 from spandag.semconv import NodeType
+from spandag.spans import providers
 from spandag.spans.content import content_json, message, text_part
 from spandag.spans.errors import describe, is_normal_exit, qualified_name
 from spandag.spans.plain import as_text
@@ -365,6 +366,7 @@ def start_node(
     parent = parent if isinstance(parent, Node) else None
     span: Span = trace.INVALID_SPAN
     with guard("start a span"):
+        providers.in_use()
         span = tracer.start_span(
             scrub_text(span_name),
             context=parent_context,

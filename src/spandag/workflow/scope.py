@@ -15,6 +15,7 @@ from opentelemetry.trace import Tracer, TracerProvider
 
 from spandag._guard import guard
 from spandag._version import __version__
+from spandag.spans import providers
 from spandag.spans.node import Node, current
 
 P = ParamSpec("P")
@@ -29,6 +30,8 @@ def use_tracer_provider(provider: TracerProvider | None) -> None:
     """Let the workflow API write to a provider of its own; None goes back to the global one."""
     global _provider
     _provider = provider
+    if provider is not None:
+        providers.in_use(provider)
 
 
 def provider_in_use() -> TracerProvider:

@@ -1,0 +1,349 @@
+"""The way of spans into the store: one for each store of a process, whoever brings them.
+
+The live processor hands over each span when it starts and when it ends, the exporter hands over
+what a batch processor gives it; a span that was stored already is not stored again. Two threads do
+the work. One makes rows of the spans and never waits for the store; the other writes. What the
+store cannot take at once waits in memory up to a limit, then on disk (`spandag.store.spool`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spandag._guard import guard, logger
+from spandag.config import Settings
+from spandag.export.counters import count
+from spandag.export.project import project
+from spandag.export.storing import Storing
+from spandag.store.rows import Batch
+from spandag.store.spool import Spool, folder_of, size_of
+
+FLUSH_S = 0.5
+"""How long a span waits for others at most."""
+
+AT_ONCE = 512
+"""Spans of one batch."""
+
+# Spans that wait to be made rows of; beyond that, whoever brings more waits a moment.
+_MOST_SPANS = 4_096
+_A_MOMENT_S = 0.001
+# Spans of which it is known that they were stored: the exporter brings them a few seconds later.
+_REMEMBERED = 16_384
+
+SpanKey = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Handed:
+    """A batch on its way.
+
+    Attributes:
+        batch: Its rows.
+        ended: The spans in it that have ended. The others will come again.
+        size: Bytes of memory, about.
+        generation: Of which drain of the queue it is a part.
+        open_spans: Whether some of them have not ended.
+        is_kept: Whether it is on disk, whatever becomes of it in the store.
+    """
+
+    batch: Batch
+    ended: list[SpanKey]
+    size: int
+    generation: int
+    open_spans: bool
+    is_kept: bool = False
+
+
+class Pipeline:
+    """Brings spans into the store of a URL; made by `spandag.export.shared.pipeline_to`.
+
+    Args:
+        settings: Whose URL, and the limits of what waits.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.url
+        self.settings = settings
+        self.users = 0
+        self.dropped = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Start with nothing, as a process does: what waits after a fork is the parent's to write."""
+        self.writer_id = uuid.uuid4().hex
+        self._queue: deque[ReadableSpan] = deque()
+        self._open: set[SpanKey] = set()
+        self._stored: dict[SpanKey, None] = {}
+        self._underway: set[SpanKey] = set()
+        # Guards what follows; `changed` is told of every change of it.
+        self._changed = threading.Condition()
+        self._wake = threading.Event()
+        # Whether somebody has to wake the first thread, or to start it.
+        self._idle = True
+        self._hurry = False
+        self._closing = False
+        self._generation = 0
+        self._drained = 0
+        # Whether somebody has waited in vain for the store, which has not answered since.
+        self._is_stuck = False
+        self._handed: deque[Handed] = deque()
+        self._handed_bytes = 0
+        self._threads: list[threading.Thread] = []
+        spool = Spool(folder_of(self.url, self.settings.spool), self.settings.spool_size)
+        self._storing = Storing(self.url, self.writer_id, spool)
+
+    # -- the host's side: nothing here waits for the store ------------------------
+
+    def add(self, span: ReadableSpan) -> None:
+        """Hand over a span, as it is now: just started, or ended."""
+        self._queue.append(span)
+        if self._idle:
+            self._start()
+            self._wake.set()
+        elif len(self._queue) > AT_ONCE:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        if not self._hurry:
+            self._hurry = True
+            self._wake.set()
+        if len(self._queue) <= _MOST_SPANS:
+            return
+        # Lets the other thread have its turn; a program that makes spans without pause takes all of it.
+        time.sleep(_A_MOMENT_S)
+        if len(self._queue) > 4 * _MOST_SPANS:
+            with suppress(IndexError):
+                self._queue.popleft()
+                self.drop(1, "spans come faster than rows can be made of them")
+
+    def export(self, spans: Iterable[ReadableSpan], timeout_s: float) -> bool:
+        """Hand over ended spans and wait until they are stored, or at least on disk.
+
+        Returns:
+            False where spans were dropped, or it took too long.
+        """
+        dropped = self.dropped
+        for span in spans:
+            context = span.get_span_context()
+            if context is not None and (context.trace_id, context.span_id) not in self._stored:
+                self._queue.append(span)
+        return self.flush(timeout_s) and self.dropped == dropped
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until what was handed over is stored, or at least on disk.
+
+        Returns:
+            Whether it is.
+        """
+        started = self._start()
+        with self._changed:
+            target = self._generation + 1
+            self._hurry = True
+            self._wake.set()
+            if not started:
+                self._changed.release()
+                try:
+                    self._run_here()
+                finally:
+                    self._changed.acquire()
+            if self._changed.wait_for(lambda: self._is_done(target), timeout_s):
+                return True
+        # The store takes its time, and may never answer. Written twice, a batch does no harm.
+        self._is_stuck = True
+        for handed in list(self._handed):
+            if not handed.is_kept:
+                self._spool(handed)
+        with self._changed:
+            return self._is_done(target)
+
+    def _is_done(self, generation: int) -> bool:
+        return self._drained >= generation and all(
+            handed.is_kept or handed.generation > generation for handed in self._handed
+        )
+
+    def close(self, timeout_s: float) -> None:
+        """Bring everything into the store, or at least on disk, and end."""
+        until = time.monotonic() + timeout_s
+        self.flush(timeout_s)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._wake.set()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, until - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._storing.close(self.dropped)
+
+    def drop(self, spans: int, reason: str) -> None:
+        """Count spans that are lost; said once."""
+        if not spans:
+            return
+        with self._changed:
+            first = self.dropped == 0
+            self.dropped += spans
+        self._storing.dropped = self.dropped
+        count("spandag.exporter.dropped_spans", "Spans that could not be kept", spans)
+        logger.log(
+            logging.WARNING if first else logging.DEBUG,
+            "spandag: %d spans were lost: %s (said once; the program goes on)",
+            spans,
+            reason,
+        )
+
+    def _start(self) -> bool:
+        """Start the threads where they do not run; False where none can be started any more."""
+        if self._threads and all(thread.is_alive() for thread in self._threads):
+            return True
+        with self._changed:
+            if self._threads and all(thread.is_alive() for thread in self._threads):
+                return True
+            made = [
+                threading.Thread(target=self._make_rows, name="spandag-rows", daemon=True),
+                threading.Thread(target=self._write, name="spandag-writer", daemon=True),
+            ]
+            try:
+                for thread in made:
+                    thread.start()
+            except RuntimeError:
+                # The interpreter ends.
+                return False
+            self._threads = made
+        return True
+
+    # -- rows ---------------------------------------------------------------------
+
+    def _make_rows(self) -> None:
+        with suppress_instrumentation():
+            while not self._closing:
+                if not self._queue and not self._hurry:
+                    self._idle = True
+                    if not self._queue and not self._hurry:
+                        self._wake.wait()
+                    self._idle = False
+                if not self._hurry:
+                    # Others come along.
+                    self._wake.clear()
+                    if not self._hurry:
+                        self._wake.wait(FLUSH_S)
+                self._wake.clear()
+                self._drain()
+
+    def _drain(self) -> None:
+        """Make rows of what is in the queue now, and hand them on."""
+        with self._changed:
+            self._hurry = False
+            self._generation += 1
+            generation = self._generation
+        left = len(self._queue)
+        while left > 0:
+            # A span that has started and ended since the last time is handed on once.
+            spans: dict[SpanKey, ReadableSpan] = {}
+            while left > 0 and len(spans) < AT_ONCE:
+                left -= 1
+                with suppress(IndexError):
+                    span = self._queue.popleft()
+                    context = span.get_span_context()
+                    if context is not None:
+                        spans[context.trace_id, context.span_id] = span
+            with guard("make rows of spans"):
+                self._hand_on(spans, generation)
+        with self._changed:
+            self._drained = generation
+            self._changed.notify_all()
+
+    def _hand_on(self, spans: dict[SpanKey, ReadableSpan], generation: int) -> None:
+        ended = [key for key, span in spans.items() if span.end_time is not None]
+        fresh = {
+            key: span for key, span in spans.items() if key not in self._stored and key not in self._underway
+        }
+        self._open.difference_update(ended)
+        self._open.update(key for key in fresh if fresh[key].end_time is None)
+        if not fresh:
+            return
+        batch = project(fresh.values(), writer_id=self.writer_id)
+        ended = [key for key in ended if key in fresh]
+        self._underway.update(ended)
+        handed = Handed(batch, ended, size_of(batch), generation, bool(self._open))
+        with self._changed:
+            fits = not self._handed or self._handed_bytes + handed.size <= self.settings.backlog
+            waits = fits and not self._is_stuck and not self._storing.is_away()
+            if waits:
+                self._handed.append(handed)
+                self._handed_bytes += handed.size
+                self._changed.notify_all()
+        if not waits:
+            self._spool(handed)
+
+    def _spool(self, handed: Handed) -> None:
+        if self._storing.is_hopeless:
+            self._lose(handed, self._storing.reason())
+        elif self._storing.spool.put(handed.batch, len(handed.ended)):
+            handed.is_kept = True
+            self._remember(handed)
+            self._storing.look_soon()
+            count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
+            with self._changed:
+                self._changed.notify_all()
+        else:
+            self._lose(handed, f"{self._storing.reason()}, and there is no room to keep them on disk")
+
+    def _lose(self, handed: Handed, reason: str) -> None:
+        self._underway.difference_update(handed.ended)
+        self.drop(len(handed.ended), reason)
+
+    def _remember(self, handed: Handed) -> None:
+        for key in handed.ended:
+            self._stored[key] = None
+        self._underway.difference_update(handed.ended)
+        while len(self._stored) > _REMEMBERED:
+            with suppress(StopIteration, KeyError):
+                del self._stored[next(iter(self._stored))]
+
+    # -- the store ----------------------------------------------------------------
+
+    def _write(self) -> None:
+        with suppress_instrumentation():
+            while True:
+                with self._changed:
+                    if not self._handed and not self._closing:
+                        self._changed.wait(self._storing.next_s(has_open=bool(self._open)))
+                    handed = self._handed[0] if self._handed else None
+                    if handed is None and self._closing:
+                        return
+                with guard("write to the store"):
+                    self._write_one(handed)
+
+    def _write_one(self, handed: Handed | None) -> None:
+        if handed is None:
+            self._storing.tend(has_open=bool(self._open))
+            return
+        try:
+            if self._storing.write(handed.batch, has_open=handed.open_spans):
+                self._remember(handed)
+            elif not handed.is_kept:
+                self._spool(handed)
+        finally:
+            with self._changed:
+                self._is_stuck = False
+                if self._handed and self._handed[0] is handed:
+                    self._handed.popleft()
+                    self._handed_bytes -= handed.size
+                self._changed.notify_all()
+
+    def _run_here(self) -> None:
+        """Both threads' work, where there can be no threads any more."""
+        with suppress_instrumentation():
+            self._drain()
+            while self._handed:
+                self._write_one(self._handed[0])

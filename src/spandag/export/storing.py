@@ -1,0 +1,215 @@
+"""Writing to a store that may be away: what it cannot take is said once, and tried again later."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from spandag._guard import logger
+from spandag.export.loading import load_writer
+from spandag.store.errors import NoStoreError, StoreError
+from spandag.store.rows import Batch
+from spandag.store.spool import Spool
+
+if TYPE_CHECKING:
+    from spandag.store.writer import Writer
+
+HEARTBEAT_S = 2.0
+"""How often a process that holds spans open says that it is alive."""
+
+# Seconds until a store that was away is tried again: the first and the longest.
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+# How often a look is taken at what other processes have left on disk.
+_LOOK_S = 10.0
+# How often it is asked whether runs are to be removed, and when first.
+_TIDY_S = 3600.0
+_FIRST_TIDY_S = 5.0
+
+
+class Storing:
+    """The store's side of a pipeline; used by one thread at a time.
+
+    Args:
+        url: The store.
+        writer_id: Of this process, in ``writers``.
+        spool: Where batches wait.
+
+    Attributes:
+        spool: The same.
+        dropped: Spans that were lost so far.
+        is_hopeless: Whether there is no use in waiting for the store.
+    """
+
+    def __init__(self, url: str, writer_id: str, spool: Spool) -> None:
+        self.spool = spool
+        self.dropped = 0
+        self._url = url
+        self._writer_id = writer_id
+        self._writer: Writer | None = None
+        self._beat_at = 0.0
+        self._known_dropped = 0
+        self._away_until = 0.0
+        self._pause = 0.0
+        self._reason = ""
+        self._said = False
+        self._look_at = 0.0
+        # Not with the first spans: a program that is over soon has no time for it.
+        self._tidy_at = time.monotonic() + _FIRST_TIDY_S
+        self._has_adopted = False
+        self.is_hopeless = False
+
+    def is_away(self) -> bool:
+        """Whether the store was found to be away, and is not to be tried yet."""
+        return time.monotonic() < self._away_until
+
+    def reason(self) -> str:
+        """Why the store could not be written, in one line."""
+        return self._reason or f"the store {self._url} is busy"
+
+    def look_soon(self) -> None:
+        """Something was put on disk though the store is there."""
+        self._look_at = 0.0
+
+    def next_s(self, *, has_open: bool) -> float | None:
+        """Seconds after which there is something to do by itself; None for nothing at all."""
+        now = time.monotonic()
+        if self._pause:
+            return max(0.05, self._away_until - now)
+        if self._writer is None:
+            return None
+        due = [self._look_at - now, self._tidy_at - now]
+        if has_open:
+            due.append(self._beat_at + HEARTBEAT_S - now)
+        if self._writer.is_behind():
+            due.append(HEARTBEAT_S)
+        return max(0.05, min(due))
+
+    def write(self, batch: Batch, *, has_open: bool) -> bool:
+        """Write a batch; False where the store cannot take it now."""
+        if self.is_away():
+            return False
+        try:
+            writer = self._opened()
+            if has_open:
+                # Before the rows that need it: whoever reads them finds that somebody is alive.
+                self._beat(writer)
+            writer.write(batch)
+        except StoreError as error:
+            self._went_away(error)
+            return False
+        self._is_back()
+        self._drain(writer)
+        if not self._has_adopted:
+            self._has_adopted = True
+            with suppress(StoreError):
+                writer.adopt()
+        return True
+
+    def tend(self, *, has_open: bool) -> None:
+        """What is to be done without a batch: heartbeat, derivations, what waits on disk."""
+        if self.is_away():
+            return
+        try:
+            writer = self._opened()
+            if has_open or self.dropped != self._known_dropped:
+                self._beat(writer)
+            elif self._pause:
+                # There need not be a word to say to find out whether it is back.
+                writer.ping()
+            writer.catch_up()
+        except StoreError as error:
+            self._went_away(error)
+            return
+        self._is_back()
+        self._drain(writer)
+        self._tidy(writer)
+
+    def close(self, dropped: int) -> None:
+        """Say that this process has ended, as far as the store listens."""
+        told = not dropped
+        if self._writer is not None:
+            try:
+                if not self._pause:
+                    self._drain(self._writer)
+                    if self._beat_at or dropped:
+                        self._writer.beat(self._writer_id, dropped=dropped, closed=True)
+                        told = True
+            except StoreError as error:
+                logger.debug("spandag: could not close the store: %s", error)
+            self._writer.close()
+            self._writer = None
+        if not told and not self.is_hopeless:
+            self.spool.note_lost(self._writer_id, dropped)
+
+    def _opened(self) -> Writer:
+        if self._writer is None:
+            # Here: SQLAlchemy takes long to load, and this is a thread of our own.
+            self._writer = load_writer()(self._url)
+        return self._writer
+
+    def _beat(self, writer: Writer) -> None:
+        now = time.monotonic()
+        if now - self._beat_at >= HEARTBEAT_S or self.dropped != self._known_dropped:
+            writer.beat(self._writer_id, dropped=self.dropped)
+            self._beat_at, self._known_dropped = now, self.dropped
+
+    def _tidy(self, writer: Writer) -> None:
+        now = time.monotonic()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + _TIDY_S
+        try:
+            if writer.tidy():
+                self._tidy_at = now + HEARTBEAT_S
+        except StoreError as error:
+            logger.debug("spandag: could not remove old runs: %s", error)
+
+    def _went_away(self, error: StoreError) -> None:
+        self._reason = str(error)
+        self.is_hopeless = isinstance(error, NoStoreError)
+        self._pause = min(2 * self._pause or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+        self._away_until = time.monotonic() + self._pause
+        self._look_at = 0.0
+        if self.is_hopeless:
+            return
+        logger.log(
+            logging.DEBUG if self._said else logging.WARNING,
+            "spandag: %s; spans are kept in %s until it can be used (said once; the program goes on)",
+            error,
+            self.spool.folder,
+        )
+        self._said = True
+
+    def _is_back(self) -> None:
+        if self._pause:
+            logger.warning("spandag: the store can be used again")
+            self._said = False
+        self._pause = self._away_until = 0.0
+        self._reason = ""
+
+    def _drain(self, writer: Writer) -> None:
+        """Bring what waits on disk into the store; of this process, and of others that have ended."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_S
+        if self.spool.is_empty():
+            return
+        try:
+            self.spool.drain(writer.write)
+        except StoreError as error:
+            try:
+                writer.ping()
+            except StoreError:
+                self._went_away(error)
+                self._look_at = 0.0
+                return
+            # The store is there: what it refuses is this batch.
+            refused = self.spool.current
+            if refused is not None:
+                logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
+                self.spool.set_aside(refused)
+            self._look_at = 0.0

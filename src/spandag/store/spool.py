@@ -1,0 +1,315 @@
+"""Batches that the store could not take, on disk until it can.
+
+A folder for each store, readable by this user only; a file for each batch, written under another
+name and renamed, so that a file is whole. Upserts can be repeated in any order, so any process may
+bring any file to the store: whoever locks it first does, and removes it after the commit.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from spandag.store import rows as row_types
+from spandag.store.rows import Batch
+
+try:
+    import fcntl
+except ImportError:  # Windows: a batch may be written twice, which changes nothing.
+    fcntl = None  # type: ignore[assignment]
+
+_SUFFIX = ".batch"
+_BAD = ".bad"
+_LOST = ".lost"
+_UNFINISHED = ".part"
+_NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.batch")
+_FORMAT = 1
+
+# How long the size of the folder is taken for known; other processes write into it, too.
+_KNOWN_S = 1.0
+# A file that is still unfinished after that belongs to a process that was killed.
+_ABANDONED_S = 3600.0
+
+_ROWS: dict[str, Any] = {
+    "dag_nodes": row_types.NodeRow,
+    "dag_edges": row_types.EdgeRow,
+    "execution_events": row_types.EventRow,
+    "cost_records": row_types.CostRow,
+    "branches": row_types.BranchRow,
+    "messages": row_types.MessageRow,
+    "node_messages": row_types.NodeMessagesRow,
+    "span_links": row_types.LinkRow,
+}
+_BYTES = {"messages": "hash", "node_messages": "hashes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is in a spool.
+
+    Attributes:
+        batches: How many.
+        spans: How many spans they are of.
+        bytes: What they take on disk.
+        bad: Files that could not be read or whose rows the store refused.
+    """
+
+    batches: int
+    spans: int
+    bytes: int
+    bad: int
+
+
+class Spool:
+    """The spool of one store.
+
+    Args:
+        folder: Where; created when it is needed.
+        limit: Bytes that all of its files may take.
+
+    Attributes:
+        current: The file that `drain` is at, or was when it failed.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self.limit = limit
+        self.current: Path | None = None
+        self._numbers = itertools.count()
+        self._size = 0
+        self._known_until = 0.0
+
+    def put(self, batch: Batch, spans: int) -> bool:
+        """Keep a batch.
+
+        Args:
+            batch: Its rows.
+            spans: How many spans they are of that have ended.
+
+        Returns:
+            False where there is no room, here or on the disk.
+        """
+        content = zlib.compress(encoded(batch).encode(), 1)
+        if self._taken() + len(content) > self.limit:
+            return False
+        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{spans}"
+        unfinished = self.folder / (name + _UNFINISHED)
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+            unfinished.rename(self.folder / (name + _SUFFIX))
+        except OSError:
+            with suppress(OSError):
+                unfinished.unlink()
+            return False
+        self._size += len(content)
+        return True
+
+    def drain(self, write: Callable[[Batch], None]) -> int:
+        """Hand over what is there, oldest first, and remove what was taken.
+
+        Args:
+            write: Takes a batch; an exception ends the draining, and what is left stays.
+
+        Returns:
+            How many spans were handed over.
+        """
+        spans = 0
+        for path in self._files():
+            self.current = path
+            with _locked(path) as file:
+                if file is None:
+                    # Another process is at it, or was.
+                    continue
+                try:
+                    batch = decoded(zlib.decompress(file.read()).decode())
+                except (zlib.error, ValueError, KeyError, TypeError):
+                    self.set_aside(path)
+                    continue
+                write(batch)
+                with suppress(OSError):
+                    path.unlink()
+                spans += _spans_of(path)
+        self.current = None
+        self._known_until = 0.0
+        return spans
+
+    def note_lost(self, who: str, spans: int) -> None:
+        """Note spans that were lost, where the store itself cannot be told.
+
+        Args:
+            who: The writer; what it noted before is replaced.
+            spans: How many it has lost.
+        """
+        with suppress(OSError):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / (who + _LOST)).write_text(str(spans), encoding="ascii")
+
+    def lost(self) -> int:
+        """How many spans were noted to be lost."""
+        spans = 0
+        for path in self._entries(_LOST):
+            with suppress(OSError, ValueError):
+                spans += int(path.read_text(encoding="ascii"))
+        return spans
+
+    def set_aside(self, path: Path) -> None:
+        """Keep a file that cannot be used out of the way, for whoever wants to look into it."""
+        with suppress(OSError):
+            path.rename(path.with_suffix(_BAD))
+
+    def is_empty(self) -> bool:
+        """Whether nothing waits here."""
+        return not self._files()
+
+    def waiting(self) -> Waiting:
+        """What waits here."""
+        files = self._files()
+        sizes = [_size(path) for path in files]
+        bad = sum(1 for _ in self._entries(_BAD))
+        return Waiting(len(files), sum(map(_spans_of, files)), sum(sizes), bad)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._entries(_SUFFIX))
+
+    def _entries(self, suffix: str) -> Iterator[Path]:
+        try:
+            with os.scandir(self.folder) as entries:
+                for entry in entries:
+                    if entry.name.endswith(suffix):
+                        yield Path(entry.path)
+        except OSError:
+            return
+
+    def _taken(self) -> int:
+        now = time.monotonic()
+        if now >= self._known_until:
+            for path in self._entries(_UNFINISHED):
+                with suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                        path.unlink()
+            self._size = sum(_size(path) for suffix in (_SUFFIX, _BAD) for path in self._entries(suffix))
+            self._known_until = now + _KNOWN_S
+        return self._size
+
+
+def folder_of(url: str, spools: Path) -> Path:
+    """The folder of a store's spool.
+
+    Args:
+        url: The store's URL; a password is left out of the name.
+        spools: Where the spools are.
+    """
+    without = re.sub(r"(?<=://)([^:/?#@]*):[^@]*@", r"\1@", url)
+    return spools / blake2b(without.encode(), digest_size=8).hexdigest()
+
+
+def encoded(batch: Batch) -> str:
+    """A batch as JSON, each table with the names of its columns."""
+    tables = {}
+    for name, kind in _ROWS.items():
+        rows = getattr(batch, name)
+        rows = list(rows.values() if isinstance(rows, dict) else rows)
+        if not rows:
+            continue
+        if name in _BYTES:
+            column = kind._fields.index(_BYTES[name])
+            rows = [(*row[:column], row[column].hex(), *row[column + 1 :]) for row in rows]
+        tables[name] = {"columns": kind._fields, "rows": rows}
+    return json.dumps(
+        {
+            "format": _FORMAT,
+            "tables": tables,
+            "run_ids": sorted(batch.run_ids),
+            "ended_runs": sorted(batch.ended_runs),
+        }
+    )
+
+
+def decoded(text: str) -> Batch:
+    """A batch from its JSON; columns that an older version did not know are NULL.
+
+    Raises:
+        ValueError: It is of a newer version, or no batch at all.
+    """
+    said = json.loads(text)
+    if not isinstance(said, dict) or said.get("format") != _FORMAT:
+        raise ValueError("not a batch of this version")
+    batch = Batch(run_ids=set(said["run_ids"]), ended_runs=set(said["ended_runs"]))
+    for name, kind in _ROWS.items():
+        table = said["tables"].get(name)
+        if table is None:
+            continue
+        there = [
+            kind._fields.index(column) if column in kind._fields else None for column in table["columns"]
+        ]
+        found = []
+        for values in table["rows"]:
+            row: list[Any] = [None] * len(kind._fields)
+            for place, value in zip(there, values, strict=True):
+                if place is not None:
+                    row[place] = value
+            if name in _BYTES:
+                column = kind._fields.index(_BYTES[name])
+                row[column] = bytes.fromhex(row[column])
+            found.append(kind._make(row))
+        if name == "messages":
+            batch.messages = {(row.run_id, row.hash): row for row in found}
+        else:
+            setattr(batch, name, found)
+    return batch
+
+
+def size_of(batch: Batch) -> int:
+    """About how many bytes of memory a batch takes."""
+    size = 0
+    for field in fields(batch):
+        rows = getattr(batch, field.name)
+        if field.name in _ROWS and rows:
+            size += 600 * len(rows)
+    size += sum(len(node.attributes or "") for node in batch.dag_nodes)
+    size += sum(len(node.input_preview or "") + len(node.output_preview or "") for node in batch.dag_nodes)
+    return size + sum(len(message.content) for message in batch.messages.values())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[Any]:
+    """The open file, if nobody else is at it; else None."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError:
+        yield None
+        return
+    with file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield None
+                return
+            if not path.exists():
+                yield None
+                return
+        yield file
+
+
+def _spans_of(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    return int(match["spans"]) if match else 0
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

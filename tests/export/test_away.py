@@ -1,0 +1,312 @@
+"""The store is away, locked, full or newer: the program goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spandag_test_postgres
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Tracer
+from spandag_test_databases import connected
+from sqlalchemy import func, make_url, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from spandag.export import SpandagSpanExporter, live
+from spandag.store import schema
+from spandag.store.spool import Spool, folder_of
+
+BACK_S = 40
+"""A store that is back is noticed within half a minute at most, mostly much sooner."""
+
+
+class Program:
+    """What a program sees: a provider with our exporter and the live view."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.exporter = SpandagSpanExporter(url)
+        self.provider.add_span_processor(BatchSpanProcessor(self.exporter))
+        live.join(self.provider, self.exporter)
+        self.spans = 0
+        self.longest_s = 0.0
+
+    @property
+    def tracer(self) -> Tracer:
+        return self.provider.get_tracer("spandag.x")
+
+    def work(self, spans: int = 100) -> None:
+        """Some spans; none may take long."""
+        for _ in range(spans):
+            start = time.perf_counter()
+            self.tracer.start_span(f"s{self.spans}").end()
+            self.longest_s = max(self.longest_s, time.perf_counter() - start)
+            self.spans += 1
+
+    def flush(self, seconds: float) -> float:
+        """How long it takes."""
+        start = time.monotonic()
+        self.provider.force_flush(int(seconds * 1000))
+        return time.monotonic() - start
+
+    def stored(self) -> int:
+        table = schema.dag_nodes
+        with suppress(SQLAlchemyError), connected(self.url) as connection:
+            query = select(func.count()).select_from(table).where(table.c.ended_at.is_not(None))
+            return connection.execute(query).scalar_one()
+        return -1
+
+    def wait_until_all_is_stored(self) -> None:
+        until = time.monotonic() + BACK_S
+        while self.stored() != self.spans and time.monotonic() < until:
+            time.sleep(0.1)
+        assert self.stored() == self.spans
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Program]]:
+    started: list[Program] = []
+
+    def program(url: str) -> Program:
+        started.append(Program(url))
+        return started[-1]
+
+    yield program
+    for one in started:
+        one.provider.shutdown()
+
+
+@pytest.fixture
+def spool_of(own_spool: Path) -> Callable[[str], Spool]:
+    return lambda url: Spool(folder_of(url, own_spool), 10**9)
+
+
+def path_of(url: str) -> str:
+    return str(make_url(url).database)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_locked_file_holds_up_nobody(
+    store_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    start: Callable[[str], Program],
+    spool_of: Callable[[str], Spool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_TIMEOUT", "1000")
+    program = start(store_url)
+    program.work()
+    program.flush(30)
+    other = sqlite3.connect(path_of(store_url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    program.work()
+    assert program.flush(1) < 5
+    # SQLite itself waits for ten seconds.
+    time.sleep(12)
+    program.work()
+    assert program.flush(1) < 5
+    assert spool_of(store_url).waiting().spans >= 100
+    other.execute("COMMIT")
+    other.close()
+    program.wait_until_all_is_stored()
+    program.provider.shutdown()
+    assert program.longest_s < 1
+    assert spool_of(store_url).is_empty()
+    locked, back = messages(caplog)
+    assert "is locked by another program" in locked
+    assert back == "spandag: the store can be used again"
+
+
+def test_a_server_that_is_stopped_and_started(
+    start: Callable[[str], Program], spool_of: Callable[[str], Spool], caplog: pytest.LogCaptureFixture
+) -> None:
+    with spandag_test_postgres.restartable() as server:
+        program = start(server.url)
+        program.work()
+        program.flush(30)
+        assert program.stored() == 100
+        server.stop()
+        for _ in range(5):
+            program.work()
+            time.sleep(0.3)
+        assert program.flush(2) < 10
+        assert spool_of(server.url).waiting().spans == 500
+        server.start()
+        program.work()
+        program.wait_until_all_is_stored()
+        program.provider.shutdown()
+        assert program.stored() == 700
+    assert spool_of(server.url).is_empty()
+    assert program.longest_s < 1
+    assert len(messages(caplog)) == 2
+
+
+def test_a_connection_that_is_cut_in_the_middle_of_a_batch(
+    postgres: Any, postgres_url: str, start: Callable[[str], Program], caplog: pytest.LogCaptureFixture
+) -> None:
+    program = start(postgres_url)
+    for _ in range(10):
+        program.work()
+        postgres.disconnect(postgres_url)
+        time.sleep(0.1)
+    program.flush(30)
+    program.wait_until_all_is_stored()
+    assert messages(caplog) == []
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_store_that_is_full(
+    store_url: str,
+    start: Callable[[str], Program],
+    spool_of: Callable[[str], Spool],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # SQLite's own limit, of each connection, stands for the disk.
+    limit = {"pages": 110}
+    connect = sqlite3.connect
+
+    def limited(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*arguments, **options)
+        connection.execute(f"PRAGMA max_page_count = {limit['pages']}")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", limited)
+        program = start(store_url)
+        for _ in range(10):
+            program.work()
+            program.flush(30)
+        assert program.exporter._opened()._storing._writer is not None
+        assert spool_of(store_url).waiting().spans > 0
+        assert 0 < program.stored() < program.spans
+    limit["pages"] = 100_000
+    program.exporter._opened()._storing._writer.close()
+    program.wait_until_all_is_stored()
+    assert "no space left for the store" in messages(caplog)[0]
+
+
+def test_a_store_of_a_newer_version_is_waited_for(
+    store_url: str,
+    start: Callable[[str], Program],
+    spool_of: Callable[[str], Spool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    first = start(store_url)
+    first.work(1)
+    first.provider.shutdown()
+    with connected(store_url) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+    program = start(store_url)
+    program.work()
+    program.flush(10)
+    program.provider.shutdown()
+    assert spool_of(store_url).waiting().spans == 100
+    [message] = messages(caplog)
+    assert "was written by a newer version of spandag" in message
+    # Whoever comes next, with a version that knows it, brings what waits.
+    with connected(store_url) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{schema.REVISION}'"))
+    following = start(store_url)
+    following.work(1)
+    following.flush(30)
+    following.spans = 102
+    following.wait_until_all_is_stored()
+    assert spool_of(store_url).is_empty()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_the_next_process_brings_what_another_could_not(store_url: str, own_spool: Path) -> None:
+    program = """
+import sys, spandag
+spandag.init(url=sys.argv[1], capture_content=False)
+with spandag.run(sys.argv[2]):
+    pass
+"""
+
+    def run(name: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", program, store_url, name], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+
+    folder = Path(path_of(store_url)).parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    run("while it was away")
+    assert list(own_spool.rglob("*.batch"))
+    folder.unlink()
+    run("when it was back")
+    with connected(store_url) as connection:
+        names = set(connection.execute(select(schema.workflow_runs.c.name)).scalars())
+    assert names == {"while it was away", "when it was back"}
+    assert not list(own_spool.rglob("*.batch"))
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_what_no_longer_fits_is_counted_and_said_once(
+    store_url: str,
+    start: Callable[[str], Program],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_SPOOL_SIZE", "20kB")
+    folder = Path(path_of(store_url)).parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    program = start(store_url)
+    for _ in range(20):
+        program.work()
+        program.flush(10)
+    pipeline = program.exporter._opened()
+    assert pipeline.dropped > 0
+    folder.unlink()
+    until = time.monotonic() + BACK_S
+    while program.stored() + pipeline.dropped != program.spans and time.monotonic() < until:
+        time.sleep(0.1)
+    assert program.stored() + pipeline.dropped == program.spans
+    program.provider.shutdown()
+    away, lost, *_ = messages(caplog)
+    assert "cannot write the store" in away
+    assert "spans were lost" in lost
+    assert sum("were lost:" in message for message in messages(caplog)) == 1
+    with connected(store_url) as connection:
+        [meta] = connection.execute(select(schema.writers.c.meta)).scalars()
+    assert meta == {"dropped_spans": pipeline.dropped, "closed": True}
+
+
+def test_a_batch_that_the_store_refuses_holds_up_no_other(
+    store_url: str,
+    start: Callable[[str], Program],
+    spool_of: Callable[[str], Spool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from spandag.store.rows import Batch, LinkRow
+
+    bad = Batch(span_links=[LinkRow("r", "n", "no number", None, None, None, None)], run_ids={"r"})  # type: ignore[arg-type]
+    spool_of(store_url).put(bad, 7)
+    program = start(store_url)
+    program.work()
+    program.wait_until_all_is_stored()
+    until = time.monotonic() + BACK_S
+    while not spool_of(store_url).waiting().bad and time.monotonic() < until:
+        program.work(1)
+        time.sleep(0.2)
+    waiting = spool_of(store_url).waiting()
+    assert (waiting.batches, waiting.bad) == (0, 1)
+    program.wait_until_all_is_stored()
+    assert any("is set aside" in message for message in messages(caplog))
