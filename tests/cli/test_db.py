@@ -20,6 +20,7 @@ from spandag.store import StoreError, Writer, admin, revisions, schema
 from spandag.store.check import check
 from spandag.store.connect import open_database
 from spandag.store.rows import Batch, EdgeRow, EventRow, NodeMessagesRow, NodeRow
+from spandag.store.spool import Spool, folder_of
 
 NEWEST = schema.REVISION
 RUN = f"{1:032x}"
@@ -118,8 +119,11 @@ def test_alone_it_shows_its_commands() -> None:
         "downgrade",
         "current",
         "check",
+        "settle",
         "sql",
         "stats",
+        "retention",
+        "prune",
     ]
 
 
@@ -233,6 +237,8 @@ def test_a_whole_store_is_ok(written: str, db: Db) -> None:
         "runs": 1,
         "nodes": 2,
         "behind": 0,
+        "waiting_spans": 0,
+        "lost_spans": 0,
         "damage": [],
         "schema": [],
         "findings": [],
@@ -253,9 +259,47 @@ def test_what_has_not_arrived_is_only_noted(store_url: str, db: Db) -> None:
     assert "note   dag_nodes: 1 row whose recorded parent is not stored" in result.stdout
 
 
+def test_spans_that_wait_on_disk_and_that_were_lost_are_noted(written: str, db: Db, own_spool: Path) -> None:
+    spool = Spool(folder_of(written, own_spool), 10**6)
+    spool.put(Batch(), 3)
+    spool.note_lost("a writer", 4)
+    said = db("check").stdout
+    assert "note   3 spans on disk for the next program that writes here" in said
+    assert "note   4 spans lost, as there was no room for them to wait" in said
+    assert json.loads(db("check", "--json").stdout)["waiting_spans"] == 3
+
+
+def test_what_is_behind_is_settled(store_url: str, db: Db) -> None:
+    with closing(Writer(store_url)) as writer:
+        for number in (2, 3):
+            writer.write(Batch(dag_nodes=[node(number)], run_ids={RUN}))
+        assert json.loads(db("settle", "--json").stdout)["settled"] == 1
+        assert db("settle").stdout.endswith("  0 runs brought up to date\n")
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_file_that_is_damaged_is_reported(store_url: str, db: Db) -> None:
+    """Too damaged for SQLite to look through it."""
+    with closing(Writer(store_url)) as writer:
+        for number in range(500):
+            writer.write(Batch(dag_nodes=[node(number)], run_ids={RUN}))
+    path = Path(label_of(store_url))
+    content = bytearray(path.read_bytes())
+    # Behind the first pages of all tables.
+    for page in range(60, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = b"\xff" * 200
+    path.write_bytes(content)
+    result = db("check")
+    assert result.exit_code == 1
+    assert "WRONG  file: " in result.stdout
+    assert result.stdout.endswith("something is wrong\n")
+    assert json.loads(db("check", "--json").stdout)["ok"] is False
+
+
 def test_runs_that_are_not_settled_are_noted(store_url: str, db: Db) -> None:
     writer = Writer(store_url)
-    writer.write(Batch(dag_nodes=[node(2)], run_ids={RUN}))
+    for number in (2, 3):
+        writer.write(Batch(dag_nodes=[node(number)], run_ids={RUN}))
     assert "note   1 run not settled yet" in db("check").stdout
     writer.close()
     assert "not settled" not in db("check").stdout

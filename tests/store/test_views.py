@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import fields
 from hashlib import sha256
 from itertools import groupby
@@ -24,6 +25,8 @@ from spandag.export.project import project
 from spandag.query import Spent
 from spandag.semconv import NodeType
 from spandag.store import Store, Writer, load_run, open_store, revisions, schema, views
+from spandag.store.heartbeat import STALE_NS, now_ns_sql
+from spandag.store.migrations import views_0002
 
 from .conftest import Story, opened, two_redos
 
@@ -177,15 +180,27 @@ def spent_of(row: dict[str, Any]) -> Spent:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "digest"),
+    ("selects", "dialect", "digest"),
     [
-        ("sqlite", "f9b48822f212b8c6ec7fe589b39f91a612753a4ace0601c0862293f61817042c"),
-        ("postgresql", "a6b52a253c5220859e1dc84727f2d0432ffff97b1960c5706914d9552950f80a"),
+        (views_0002.views, "sqlite", "f9b48822f212b8c6ec7fe589b39f91a612753a4ace0601c0862293f61817042c"),
+        (views_0002.views, "postgresql", "a6b52a253c5220859e1dc84727f2d0432ffff97b1960c5706914d9552950f80a"),
+        (views.views, "sqlite", "7f6be1a8e81961de064dc06c0126acf09d9c586abf267571b744530a6bdbf6d9"),
+        (views.views, "postgresql", "b29e9430c16717496143a99dce0bb7d87e6c56cb6c331d728b8877350bf3c30b"),
     ],
 )
-def test_what_a_revision_creates_does_not_change(dialect: str, digest: str) -> None:
+def test_what_a_revision_creates_does_not_change(
+    selects: Callable[[str], dict[str, str]], dialect: str, digest: str
+) -> None:
     """Stores have it: a view that is to change needs a new revision, see `spandag.store.views`."""
-    assert sha256("\n".join(views.create(dialect)).encode()).hexdigest() == digest
+    created = "\n".join(f"CREATE VIEW {name} AS\n{select}" for name, select in selects(dialect).items())
+    assert sha256(created.encode()).hexdigest() == digest
+
+
+def test_a_revision_changes_no_more_views_than_it_says() -> None:
+    [revision] = [each for each in revisions.revisions() if each.id == "0003"]
+    for dialect in revisions.DIALECTS:
+        before, after = views_0002.views(dialect), views.views(dialect)
+        assert [name for name in views.NAMES if before[name] != after[name]] == list(revision.module.CHANGED)
 
 
 def test_views_come_and_go_with_their_revision(writer: Writer, store_url: str) -> None:
@@ -193,6 +208,11 @@ def test_views_come_and_go_with_their_revision(writer: Writer, store_url: str) -
     writer.close()
     with connected(store_url) as connection:
         assert set(inspect(connection).get_view_names()) == set(views.NAMES)
+    with connected(store_url) as connection:
+        revisions.migrate(connection, "store", "0002", down=True)
+    with connected(store_url) as connection:
+        assert set(inspect(connection).get_view_names()) == set(views_0002.NAMES)
+        assert "parent_pruned" not in connection.execute(text("SELECT * FROM v_branch_tree")).keys()  # noqa: SIM118
     with connected(store_url) as connection:
         revisions.migrate(connection, "store", "0001", down=True)
     with connected(store_url) as connection:
@@ -244,12 +264,12 @@ def test_runs_are_those_of_the_question(told: Told) -> None:
         assert facts == expected
 
 
-def test_a_running_run_says_what_is_known(told: Told) -> None:
+def test_an_open_run_says_what_is_known(told: Told) -> None:
     [row] = told.rows("v_runs", "running")
-    assert (row["status"], row["ended_at"], row["duration_s"], row["calls"]) == ("running", None, None, 1)
+    assert (row["status"], row["ended_at"], row["duration_s"], row["calls"]) == ("open", None, None, 1)
     assert told.values(
         "v_attempts", "running", "step status outcome disposition duration_ms calls", "step"
-    ) == [("waits", "running", None, "active", None, 1)]
+    ) == [("waits", "open", None, "active", None, 1)]
     assert told.rows("v_unresolved", "running") == []
 
 
@@ -386,6 +406,121 @@ def test_a_redo_whose_first_attempt_is_missing_is_there(writer: Writer, store_ur
         ]
 
 
+# --- who is still alive ----------------------------------------------------------------
+
+WRITERS = {
+    "alive": (0, None, "running"),
+    "slow": (STALE_NS - 2 * S, {"dropped_spans": 3}, "running"),
+    "silent": (STALE_NS + S, None, "interrupted"),
+    "ended": (0, {"closed": True}, "interrupted"),
+    "forgotten": (None, None, "interrupted"),
+}
+"""By id: nanoseconds since the last heartbeat, or None for no row at all; meta; what an open node reads."""
+
+
+@pytest.fixture
+def started(writer: Writer, store_url: str) -> Iterator[Callable[[str | None], Told]]:
+    """A run with a redo that goes on, held open by a process."""
+    with ExitStack() as stack:
+
+        def start(writer_id: str | None) -> Told:
+            story = Story()
+            run = story.start(NodeType.RUN, "started", 0, attributes={semconv.SESSION_ID: "alice"})
+            first = story.step("fit", 1, 2, parent=run, outcome="rejected")
+            redo = story.step(
+                "fit", 3, 4, parent=run, first=first, attempt=2, outcome=None, hypothesis="again"
+            )
+            story.chat(5, 6, parent=redo)
+            ended = [span for span in story.spans if span.context != redo.context]
+            writer.write(project([*ended, opened(run), opened(redo)], writer_id=writer_id))
+            writer.settle()
+            age, meta, _ = WRITERS.get(writer_id or "", (None, None, ""))
+            if age is not None:
+                with connected(store_url) as connection:
+                    now = connection.execute(
+                        text(f"SELECT {now_ns_sql(connection.dialect.name)}")
+                    ).scalar_one()
+                    connection.execute(
+                        schema.writers.insert().values(id=writer_id, heartbeat_at=now - age, meta=meta)
+                    )
+            return Told(store_url, stack.enter_context(open_store(store_url)))
+
+        yield start
+
+
+@pytest.mark.parametrize("writer_id", [*WRITERS, None])
+def test_open_work_says_whether_anybody_is_left_to_end_it(
+    started: Callable[[str | None], Told], writer_id: str | None
+) -> None:
+    standing = WRITERS[writer_id][2] if writer_id else "open"
+    told = started(writer_id)
+    active = "active" if standing == "running" else standing
+    assert told.values("v_runs", "started", "status ended_at", "1") == [(standing, None)]
+    statuses = [
+        ("run", standing),
+        ("step", "completed"),
+        ("branch_point", standing),
+        ("step", standing),
+        ("llm", "completed"),
+    ]
+    assert told.values("v_run_tree", "started", "node_type status", "position") == statuses
+    assert told.values("v_active_path", "started", "status", "position") == [
+        (standing,),
+        (standing,),
+        ("completed",),
+    ]
+    assert told.values("v_attempts", "started", "attempt status", "attempt") == [
+        (1, "completed"),
+        (2, standing),
+    ]
+    assert told.values("v_redos", "started", "branch_name status", "1") == [("redo_1", active)]
+    assert told.values("v_branch_tree", "started", "kind status", "path") == [
+        ("run", standing),
+        ("redo", active),
+    ]
+    # What nobody will end is a loose end.
+    unresolved = [("fit", 2, standing)] if standing == "interrupted" else []
+    assert told.values("v_unresolved", "started", "step attempts status", "1") == unresolved
+    [session] = told.rows("v_sessions")
+    assert session["status"] == ("idle" if standing == "interrupted" else "active")
+
+
+@pytest.mark.parametrize("writer_id", [*WRITERS, None])
+def test_open_work_is_what_the_questions_say(
+    started: Callable[[str | None], Told], writer_id: str | None
+) -> None:
+    told = started(writer_id)
+    [answer] = query.runs(told.store)
+    assert [row["status"] for row in told.rows("v_runs")] == [answer.status]
+    nodes = query.tree(told.store, answer.id).nodes
+    assert [row["status"] for row in told.rows("v_run_tree", order_by="position")] == [
+        node.status for node in nodes
+    ]
+    assert [row["status"] for row in told.rows("v_redos")] == [
+        redo.status for redo in query.redos(told.store)
+    ]
+
+
+def test_a_trace_without_a_run_is_as_alive_as_any_of_its_calls(writer: Writer, store_url: str) -> None:
+    """Its status is that of the topmost calls, whichever process makes them."""
+    story = Story()
+    request = story.span(None, "POST /answer", 0, 9, scope="web")
+    story.chat(1, 2, parent=request)
+    lost = story.start(NodeType.AGENT, "lost", 1, parent=request)
+    held = story.start(NodeType.AGENT, "held", 2, parent=request)
+    writer.write(project([*story.spans, opened(lost)], writer_id="gone"))
+    writer.settle()
+    with open_store(store_url) as store:
+        [run] = query.runs(store)
+        told = Told(store_url, store)
+        assert [row["status"] for row in told.rows("v_runs")] == [run.status] == ["interrupted"]
+        writer.write(project([opened(held)], writer_id="there"))
+        writer.beat("there")
+        writer.settle()
+        [run] = query.runs(store)
+        assert [row["status"] for row in told.rows("v_runs")] == [run.status] == ["running"]
+
+
 # --- loose ends and waste --------------------------------------------------------------
 
 
@@ -413,7 +548,7 @@ def test_a_step_that_was_open_when_its_run_ended_is_unresolved(
     writer.settle()
     with open_store(store_url) as store:
         assert Told(store_url, store).values("v_unresolved", "killed", "step status outcome", "1") == [
-            ("lost", "running", None)
+            ("lost", "open", None)
         ]
 
 
@@ -562,11 +697,15 @@ def test_the_branch_tree_nests_redos_and_forks(told: Told) -> None:
                 .where(runs.c.id == told.runs[fork])
                 .values(branch_parent_id=told.runs[parent], is_branch=True)
             )
-        # Its parent was pruned.
+        # The parent of one was removed, that of the other is in another store.
+        for fork, parent in (("gpt-4o", "gone"), ("nested", "elsewhere")):
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == told.runs[fork])
+                .values(branch_parent_id=parent, is_branch=True)
+            )
         connection.execute(
-            update(runs)
-            .where(runs.c.id == told.runs["gpt-4o"])
-            .values(branch_parent_id="gone", is_branch=True)
+            schema.tombstones.insert().values(run_id="gone", pruned_at=1, reason="age", nodes=1)
         )
         connection.execute(
             schema.branches.insert().values(
@@ -593,12 +732,12 @@ def test_the_branch_tree_nests_redos_and_forks(told: Told) -> None:
         "run report None completed",
         "  redo fit redo_1 rejected",
         "  redo fit redo_2 accepted",
-        "  fork running what if running",
+        "  fork running what if open",
         "    fork troubled None completed",
         "      redo spent redo_1 exhausted",
     ]
     assert lines[told.runs["nested"]] == [
-        "run nested None completed",
+        "fork nested None completed",
         "  redo inner redo_1 accepted",
         "  redo outer redo_1 accepted",
         "    redo inner redo_1 accepted",
@@ -614,6 +753,8 @@ def test_the_branch_tree_nests_redos_and_forks(told: Told) -> None:
             assert by_id[row["parent_id"]]["level"] == row["level"] - 1
     [fork] = [row for row in rows if row["branch_node_id"] == "fork"]
     assert (fork["hypothesis"], fork["parent_id"]) == ("a colder start", told.runs["report"])
+    assert [row["name"] for row in rows if row["parent_pruned"]] == ["gpt-4o"]
+    assert {type(row["parent_pruned"]) for row in rows} <= {bool, int}
 
 
 # --- how they are read -------------------------------------------------------------------

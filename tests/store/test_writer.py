@@ -89,3 +89,25 @@ def test_parent_and_children_of_a_fork_lose_nothing(
     for pid in children:
         os.waitpid(pid, 0)
     assert len(read_tables(store_url)["dag_nodes"]) == len(redone_run) + 2
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_file_that_is_taken_away_gets_no_more_rows(
+    writer: Writer, store_url: str, new_story: Any, moved: bool, read_tables: Callable[[str], Tables]
+) -> None:
+    first, second = new_story(runs=2)
+    writer.write(first)
+    with open_store(store_url) as store:
+        path = Path(store.label)
+        for file in path.parent.iterdir():
+            if moved:
+                file.rename(file.with_name(f"old-{file.name}"))
+            else:
+                file.unlink()
+        with pytest.raises(StoreError, match=r"^no store at"):
+            store.settle()
+    assert not path.exists()
+    writer.write(second)
+    writer.close()
+    assert [run["name"] for run in read_tables(store_url)["workflow_runs"]] == ["run 1"]

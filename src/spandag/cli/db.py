@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from spandag.cli._amounts import number, size
 from spandag.cli._options import json_option, store_option, store_url
+from spandag.cli.db_retention import prune, retention
 
 if TYPE_CHECKING:
     from spandag.query.render import Line
@@ -51,11 +53,11 @@ def upgrade(revision: str, store: str | None, as_json: bool) -> None:
     All in one transaction, which keeps others from doing the same at the same time: either
     everything is done or nothing.
     """
-    from spandag.cli._output import say
+    from spandag.cli._progress import Progress
     from spandag.store.admin import upgrade_to
 
-    with _answering():
-        move = upgrade_to(store_url(store), revision, say=say)
+    with _answering(), Progress("upgrading") as progress:
+        move = upgrade_to(store_url(store), revision, say=progress.say)
     _print_move(move, as_json=as_json)
 
 
@@ -70,14 +72,15 @@ def downgrade(revision: str, yes: bool, store: str | None, as_json: bool) -> Non
     For going back to an older spandag: this one upgrades the store again when it opens it.
     What only newer revisions can hold is lost; before `base`, that is everything.
     """
-    from spandag.cli._output import say
+    from spandag.cli._progress import Progress
     from spandag.store.admin import current, downgrade_to
 
     url = store_url(store)
     with _answering():
         if not yes:
             _ask(f"{current(url).store}: go back to {revision}, and lose what it cannot hold?")
-        move = downgrade_to(url, revision, say=say)
+        with Progress("downgrading") as progress:
+            move = downgrade_to(url, revision, say=progress.say)
     _print_move(move, as_json=as_json)
 
 
@@ -123,6 +126,26 @@ def check(ctx: click.Context, store: str | None, as_json: bool) -> None:
     else:
         print_lines(_check_lines(found))
     ctx.exit(0 if found.ok else 1)
+
+
+@db.command(short_help="Bring what is derived up to date, for SQL of your own.")
+@store_option
+@json_option
+def settle(store: str | None, as_json: bool) -> None:
+    """Bring what is derived from the spans up to date in the tables and views.
+
+    Only SQL of your own needs it, and only for runs that are going on or whose program was
+    killed: the other commands derive what is missing when they read.
+    """
+    from spandag.cli._output import print_json, print_lines
+    from spandag.store import open_store
+
+    with _answering(), open_store(store_url(store)) as opened:
+        settled = opened.settle()
+    if as_json:
+        print_json({"store": opened.label, "settled": settled})
+    else:
+        print_lines([[(opened.label, "bold"), (f"  {number(settled, 'run')} brought up to date", "")]])
 
 
 @db.command(short_help="Print an upgrade or downgrade as plain SQL.")
@@ -208,17 +231,23 @@ def _check_lines(found: Check) -> list[Line]:
     lines: list[Line] = [[(found.store, "bold")]]
     lines += [[wrong, (f"file: {line}", "")] for line in found.damage]
     lines += [[wrong, (f"schema: {line}", "")] for line in found.schema]
-    if not found.schema:
+    if not found.schema and not found.damage:
         lines.append([right, (f"schema: as {at} says", "")])
     for finding in found.findings:
-        text = f"{finding.table}: {_number(finding.rows, 'row')} {finding.what}"
+        text = f"{finding.table}: {number(finding.rows, 'row')} {finding.what}"
         lines.append([wrong if finding.wrong else ("note   ", "yellow"), (text, "")])
     if found.behind:
-        lines.append([("note   ", "yellow"), (f"{_number(found.behind, 'run')} not settled yet", "")])
+        lines.append([("note   ", "yellow"), (f"{number(found.behind, 'run')} not settled yet", "")])
+    if found.waiting_spans:
+        waiting = f"{number(found.waiting_spans, 'span')} on disk for the next program that writes here"
+        lines.append([("note   ", "yellow"), (waiting, "")])
+    if found.lost_spans:
+        lost = f"{number(found.lost_spans, 'span')} lost, as there was no room for them to wait"
+        lines.append([("note   ", "yellow"), (lost, "")])
     if not found.damage and not found.schema:
         if not any(finding.wrong for finding in found.findings):
             lines.append([right, ("rows: none points nowhere", "")])
-        lines.append([right, (f"{_number(found.runs, 'run')}, {_number(found.nodes, 'node')}", "")])
+        lines.append([right, (f"{number(found.runs, 'run')}, {number(found.nodes, 'node')}", "")])
     lines.append([("nothing is wrong" if found.ok else "something is wrong", "green" if found.ok else "red")])
     return lines
 
@@ -229,15 +258,15 @@ def _stats_lines(found: Stats, width: int) -> list[Line]:
 
     page = Page(width=width)
     columns = [Column("table"), Column("rows", right=True), Column("bytes", right=True)]
-    lines: list[Line] = [[(found.store, "bold"), (f"  {_bytes(found.bytes_on_disk)} on disk", "dim")], []]
+    lines: list[Line] = [[(found.store, "bold"), (f"  {size(found.bytes_on_disk)} on disk", "dim")], []]
     lines += table(
         [*columns, Column("on disk", right=True)],
         [
             (
                 (of.table, ""),
                 (f"{of.rows:,}", ""),
-                (_bytes(of.bytes), ""),
-                ("" if of.bytes_on_disk is None else _bytes(of.bytes_on_disk), "dim"),
+                (size(of.bytes), ""),
+                ("" if of.bytes_on_disk is None else size(of.bytes_on_disk), "dim"),
             )
             for of in found.tables
         ],
@@ -248,7 +277,7 @@ def _stats_lines(found: Stats, width: int) -> list[Line]:
         lines += table(
             [Column("day"), *columns],
             [
-                ((day.day or "-", ""), (day.table, ""), (f"{day.rows:,}", ""), (_bytes(day.bytes), ""))
+                ((day.day or "-", ""), (day.table, ""), (f"{day.rows:,}", ""), (size(day.bytes), ""))
                 for day in found.days
             ],
             page,
@@ -256,14 +285,5 @@ def _stats_lines(found: Stats, width: int) -> list[Line]:
     return lines
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _bytes(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
+db.add_command(retention)
+db.add_command(prune)

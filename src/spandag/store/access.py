@@ -66,6 +66,8 @@ class Store:
         # Held until it is done, so that nobody closes the writer meanwhile.
         with self._lock:
             self._require_open()
+            if self._database.is_gone():
+                raise missing(self.label)
             if self._writer is None:
                 self._writer = Writer(self.url)
             return self._writer.settle(run_id)

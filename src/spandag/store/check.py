@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, inspect, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from spandag.config import Settings, absolute_url, as_url
 from spandag.semconv import NodeType
 from spandag.store import schema
 from spandag.store.admin import Inspected, inspected
+from spandag.store.heartbeat import DROPPED
 from spandag.store.rows import DERIVED_EDGES
 from spandag.store.shape import differences, shape_at, shape_of
+from spandag.store.spool import Spool, folder_of
 
 _HASH_SIZE = 16
 
@@ -45,6 +49,8 @@ class Check:
         runs: How many runs it has.
         nodes: How many nodes.
         behind: Of how many runs the derived columns are out of date; reading derives them in memory.
+        waiting_spans: How many spans wait on this machine's disk for a program that writes them.
+        lost_spans: How many spans were lost, as there was no room for them to wait.
         damage: What the database itself says of its file; SQLite only.
         schema: Where the schema is not what the revision says.
         findings: Rows that stand out.
@@ -57,6 +63,8 @@ class Check:
     runs: int
     nodes: int
     behind: int
+    waiting_spans: int
+    lost_spans: int
     damage: list[str]
     schema: list[str]
     findings: list[Finding]
@@ -71,16 +79,19 @@ def check(url: str) -> Check:
     """
     with inspected(url) as store:
         connection = store.connection
-        damage = _damage(connection)
-        wrong_schema = _schema(store)
+        damage = _damage(store)
+        wrong_schema = [] if damage else _schema(store)
         # Tables that are not as they should be cannot be asked.
         findings = [] if damage or wrong_schema else [f for f in _findings(connection) if f.rows]
-        runs = nodes = behind = 0
+        runs = nodes = behind = lost = 0
         if not wrong_schema and not damage:
             table = schema.workflow_runs
             runs = _count(connection, table)
             nodes = _count(connection, schema.dag_nodes)
             behind = _count(connection, table, table.c.facts_version != table.c.derived_version)
+            lost = _lost(connection)
+        settings = Settings.load()
+        spool = Spool(folder_of(absolute_url(as_url(url)), settings.spool), settings.spool_size)
         return Check(
             store=store.database.label,
             revision=store.revision.id,
@@ -88,6 +99,8 @@ def check(url: str) -> Check:
             runs=runs,
             nodes=nodes,
             behind=behind,
+            waiting_spans=spool.waiting().spans,
+            lost_spans=lost + spool.lost(),
             damage=damage,
             schema=wrong_schema,
             findings=findings,
@@ -95,11 +108,21 @@ def check(url: str) -> Check:
         )
 
 
-def _damage(connection: Connection) -> list[str]:
-    if connection.dialect.name != "sqlite":
+def _damage(store: Inspected) -> list[str]:
+    if store.connection.dialect.name != "sqlite":
         return []
-    said = connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+    try:
+        said = store.connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+    except SQLAlchemyError as error:
+        # Too damaged to be looked at.
+        return [str(getattr(error, "orig", None) or error)]
     return [] if said == ["ok"] else [str(line) for line in said]
+
+
+def _lost(connection: Connection) -> int:
+    """What writers say that they had to drop."""
+    metas = connection.execute(select(schema.writers.c.meta)).scalars()
+    return sum(meta.get(DROPPED, 0) for meta in metas if isinstance(meta, dict))
 
 
 def _schema(store: Inspected) -> list[str]:
@@ -110,9 +133,17 @@ def _findings(connection: Connection) -> Iterator[Finding]:
     def found(table: Table, what: str, *where: ColumnElement[bool], wrong: bool = True) -> Finding:
         return Finding(table.name, what, _count(connection, table, *where), wrong)
 
+    # Whoever removes a run takes its own row first; a store of an older revision knows no such thing.
+    removed = schema.tombstones if inspect(connection).has_table(schema.tombstones.name) else None
     for table in schema.metadata.sorted_tables:
-        if "run_id" in table.c:
-            yield found(table, "of runs that are not there", ~_run_exists(table))
+        if "run_id" not in table.c or table is schema.tombstones:
+            continue
+        gone = ~_run_exists(table)
+        if removed is not None:
+            is_removed = exists(select(removed.c.run_id).where(removed.c.run_id == table.c.run_id))
+            yield found(table, "of runs that are being removed", gone, is_removed, wrong=False)
+            gone = and_(gone, ~is_removed)
+        yield found(table, "of runs that are not there", gone)
     for table in (schema.execution_events, schema.cost_records, schema.node_messages, schema.span_links):
         yield found(table, "of nodes that are not there", ~_node_exists(table, table.c.node_id))
     nodes, edges, branches = schema.dag_nodes, schema.dag_edges, schema.branches

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from spandag.store import postgres, sqlite
-from spandag.store.errors import StoreError
+from spandag.store.errors import MissingStoreError, NoStoreError, StoreError
 
 T = TypeVar("T")
 
@@ -34,11 +34,14 @@ class Database:
         driver_error: Base class of the driver's own exceptions.
         explain: What an exception of the database means for the user.
         prepare: What a database needs once before the first write, outside a transaction.
+        give_back: Give the space of removed rows back to the system, outside a transaction, until a time of
+            `time.monotonic`; whether that can be done without a person.
         lock: Hold off, until the end of the transaction, others that lock the same name. Where a
             writing transaction has the whole database to itself from its begin, there is nothing to do.
         lock_schema: Hold off, until the end of the transaction, others that create or upgrade tables.
         gave_up: Whether an exception says that the same transaction can succeed when it is tried again.
-        is_lost: Whether a connection is of no use any more.
+        is_gone: Whether the database is not where it was opened, so that what is written is lost.
+        is_lost: Whether a connection that raised an exception is of no use any more.
     """
 
     engine: Engine
@@ -47,10 +50,12 @@ class Database:
     driver_error: type[Exception]
     explain: Callable[[str, Exception], StoreError]
     prepare: Callable[[Connection], None]
+    give_back: Callable[[Connection, float], bool]
     lock: Callable[[Connection, str], None]
     lock_schema: Callable[[Connection], None]
     gave_up: Callable[[Exception], bool]
-    is_lost: Callable[[Connection], bool]
+    is_gone: Callable[[], bool]
+    is_lost: Callable[[Connection, Exception], bool]
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -60,23 +65,27 @@ class Database:
         except (SQLAlchemyError, self.driver_error) as error:
             raise self.explain(self.label, error) from error
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
+    def transact(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """Do something in a transaction, again where the database gave it up or the connection was lost.
 
         Args:
             work: Must be right to do twice: of a lost connection one cannot know whether its commit
                 arrived. May roll back by itself.
+            reads: Whether it only reads, so that it needs to keep nobody from writing.
         """
         tried_until = time.monotonic() + _RETRY_S
         pause = 0.01
         while True:
             lost = False
             try:
-                with self.engine.connect() as connection, connection.begin():
+                with (
+                    self.engine.connect().execution_options(**{sqlite.READ_ONLY: reads}) as connection,
+                    connection.begin(),
+                ):
                     try:
                         return work(connection)
-                    except (SQLAlchemyError, self.driver_error):
-                        lost = connection.invalidated or self.is_lost(connection)
+                    except (SQLAlchemyError, self.driver_error) as error:
+                        lost = connection.invalidated or self.is_lost(connection, error)
                         if lost:
                             # Of what the driver does by itself SQLAlchemy learns nothing.
                             connection.invalidate()
@@ -104,7 +113,7 @@ def open_database(url: str, *, write: bool) -> Database:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         # The parser's own message may repeat a part of the password.
-        raise StoreError(
+        raise NoStoreError(
             f"{masked(url)!r} is not a store's URL; a file is written as sqlite:///path/to/spandag.db, "
             "a database as postgresql://user:password@host/name"
         ) from error
@@ -117,13 +126,16 @@ def open_database(url: str, *, write: bool) -> Database:
             driver_error=postgres.driver_error(),
             explain=postgres.explain,
             prepare=lambda connection: None,
+            # Its own vacuum makes room for new rows, and needs no help.
+            give_back=lambda connection, until: True,
             lock=postgres.lock,
             lock_schema=postgres.lock_schema,
             gave_up=postgres.gave_up,
+            is_gone=lambda: False,
             is_lost=postgres.is_lost,
         )
     if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
-        raise StoreError(
+        raise NoStoreError(
             f"runs cannot be kept in {parsed.drivername!r}; use a URL such as sqlite:///path/to/spandag.db "
             "or postgresql://user:password@host/name"
         )
@@ -139,17 +151,21 @@ def open_database(url: str, *, write: bool) -> Database:
         driver_error=sqlite.DRIVER_ERROR,
         explain=sqlite.explain,
         prepare=sqlite.use_wal,
+        give_back=sqlite.give_back,
         # A transaction begins with the write lock; whoever has to wait does so there.
         lock=lambda connection, name: None,
         lock_schema=lambda connection: None,
         gave_up=lambda error: False,
-        is_lost=lambda connection: False,
+        is_gone=sqlite.watch(path),
+        is_lost=lambda connection, error: False,
     )
 
 
 def missing(label: str) -> StoreError:
     """What to say where nothing has been stored yet."""
-    return StoreError(f"no store at {label}; run something with spandag first, or name another with --store")
+    return MissingStoreError(
+        f"no store at {label}; run something with spandag first, or name another with --store"
+    )
 
 
 def masked(url: str) -> str:

@@ -7,7 +7,7 @@ so that depth does not matter, and the time is that of sorting.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -170,7 +170,7 @@ def derive(rows: RunRows) -> Derived:
     for edge in handoff_edges(run_id, tree, recorded, scopes):
         edges[edge[:4]] = edge
     return Derived(
-        run=_identity(run_id, top_runs, top_genai, rows.forks),
+        run=_identity(run_id, top_runs, top_genai, rows.forks, places),
         places=places,
         edges=sorted(edges.values()),
         events=sorted(_model_events(calls), key=lambda event: (event.node_id, event.seq)),
@@ -222,7 +222,7 @@ def _own_dispositions(tree: Tree) -> dict[str, str]:
 
 
 def _has_usage(cost: CostRecord) -> bool:
-    return cost.input_tokens is not None or cost.output_tokens is not None
+    return cost.input_tokens is not None or cost.output_tokens is not None or cost.cost_usd is not None
 
 
 def _only_reads(cost: CostRecord | None) -> bool:
@@ -248,7 +248,11 @@ def _model_events(calls: Sequence[tuple[NodeRecord, str | None]]) -> list[EventR
 
 
 def _identity(
-    run_id: str, runs: Sequence[NodeRecord], genai: Sequence[NodeRecord], forks: Sequence[ForkRecord]
+    run_id: str,
+    runs: Sequence[NodeRecord],
+    genai: Sequence[NodeRecord],
+    forks: Sequence[ForkRecord],
+    places: Mapping[str, Place],
 ) -> Identity:
     """Who the run is: its topmost run node, else its topmost GenAI node; the earliest where there are several.
 
@@ -257,6 +261,7 @@ def _identity(
         runs: Run nodes that are below no other.
         genai: GenAI nodes that are below no other.
         forks: What nodes say of runs that they go on from; that of the root node counts.
+        places: Of all nodes.
     """
     tops = runs or genai
     if not tops:
@@ -265,7 +270,8 @@ def _identity(
     # Without a run node several calls can share a trace, below a web request for instance.
     parts = [root] if runs else genai
     ends = [node.ended_at for node in parts]
-    fork = next((fork for fork in forks if fork.node_id == root.id), None)
+    # As `spandag.export.branches.fork_of`: a part of another span is no fork.
+    fork = next((fork for fork in forks if fork.node_id == root.id and places[root.id].depth == 0), None)
     return Identity(
         root_node_id=root.id,
         name=root.name,

@@ -74,6 +74,12 @@ def driver_error() -> type[Exception]:
     return psycopg.Error
 
 
+def _operational_error() -> type[Exception]:
+    import psycopg
+
+    return psycopg.OperationalError
+
+
 def label_of(url: URL) -> str:
     """How messages name a database: its URL without the password and without options."""
     query = {key: value for key, value in url.query.items() if key in ("host", "port")}
@@ -101,7 +107,8 @@ def engine(url: URL, *, write: bool) -> Engine:
     }
     options: dict[str, Any] = {"pool_size": 1, "max_overflow": 0}
     if not write:
-        options = {"pool_size": 5, "isolation_level": "REPEATABLE READ"}
+        # Beyond five, a connection is closed when its thread is done.
+        options = {"pool_size": 5, "max_overflow": -1, "isolation_level": "REPEATABLE READ"}
     try:
         result = create_engine(
             url,
@@ -179,8 +186,17 @@ def gave_up(error: Exception) -> bool:
     return _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK)
 
 
-def is_lost(connection: Connection) -> bool:
-    """Whether the connection is closed, by whomever."""
+def is_lost(connection: Connection, error: Exception) -> bool:
+    """Whether the connection is of no use any more: closed, or left in the middle of a pipeline.
+
+    Args:
+        connection: To the database.
+        error: What it raised last.
+    """
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, _operational_error()) and _sqlstate(error) is None:
+        # Not the server's word, but the client's.
+        return True
     # Looking at it must not open another one.
     driver = None if connection.invalidated else connection.connection.driver_connection
     return driver is None or bool(driver.closed)

@@ -1,4 +1,4 @@
-"""When a run is derived: at its end, else every two seconds at most, and in a tenth of the time.
+"""When a run is derived: at its start and end, else every two seconds at most, and in a tenth of the time.
 
 A derivation reads the whole run. Without a budget a run of many batches, or one whose
 every span looks like its end (spans below a remote parent), would be read as often as
@@ -17,19 +17,24 @@ PAUSE_S = 2.0
 SHARE = 0.1
 """How much of the time derivations may take that no end of a run asks for."""
 
+# Runs that are known before those are looked for of which nothing is to be known any more.
+_MANY = 1000
+
 
 @dataclass(slots=True)
 class _Run:
     """What is known of a run.
 
     Attributes:
+        not_before: When it may be derived without an end.
+        retry_at: When it may be derived at all, after it failed.
         pending: Whether facts have come since it was derived.
         ending: Whether its end is among them, and was not derived before.
         ended: Whether its end has been derived.
-        not_before: When it may be derived without an end.
     """
 
     not_before: float
+    retry_at: float = 0.0
     pending: bool = False
     ending: bool = False
     ended: bool = False
@@ -47,32 +52,36 @@ class Schedule:
         self._runs: dict[str, _Run] = {}
         self._quiet_until = 0.0
 
-    def touched(self, run_ids: Iterable[str], ended: Iterable[str]) -> None:
+    def touched(self, run_ids: Iterable[str], ended: Iterable[str] = ()) -> None:
         """Note that facts were written.
 
         Args:
             run_ids: Of these runs.
             ended: Those whose end was among them.
         """
-        soon = self._clock() + PAUSE_S
+        now = self._clock()
         for run_id in run_ids:
-            self._runs.setdefault(run_id, _Run(soon)).pending = True
+            self._runs.setdefault(run_id, _Run(now)).pending = True
         for run_id in ended:
             run = self._runs[run_id]
             run.ending = not run.ended
+        if len(self._runs) > _MANY:
+            for run_id in [r for r, run in self._runs.items() if not run.pending and now >= run.not_before]:
+                # Nothing is due of it, whatever comes.
+                del self._runs[run_id]
 
-    def due(self) -> list[str]:
-        """The runs to derive now, by id; each is to be reported to `derived`."""
+    def next_due(self) -> str | None:
+        """The run to derive now, ends first; it is to be reported to `derived` or `failed`."""
         now = self._clock()
-        due = [
-            run_id
-            for run_id, run in self._runs.items()
-            if run.pending and (run.ending or now >= max(run.not_before, self._quiet_until))
-        ]
-        for run_id in [r for r, run in self._runs.items() if not run.pending and now >= run.not_before]:
-            # Nothing is due of it any more, whatever comes.
-            del self._runs[run_id]
-        return sorted(due)
+        other = None
+        for run_id, run in self._runs.items():
+            if not run.pending or now < run.retry_at:
+                continue
+            if run.ending:
+                return run_id
+            if other is None and now >= run.not_before:
+                other = run_id
+        return other if now >= self._quiet_until else None
 
     def derived(self, run_id: str, seconds: float) -> None:
         """Note that a run was derived.
@@ -81,16 +90,32 @@ class Schedule:
             run_id: The run.
             seconds: How long it took.
         """
-        now = self._clock()
-        rest = seconds * (1 - SHARE) / SHARE
+        rest = self._spent(seconds)
         run = self._runs.get(run_id)
         if run is not None:
             run.pending = False
             run.ended |= run.ending
             run.ending = False
-            run.not_before = now + max(PAUSE_S, rest)
-        self._quiet_until = max(self._quiet_until, now + rest)
+            run.not_before = self._clock() + max(PAUSE_S, rest)
+
+    def failed(self, run_id: str, seconds: float) -> None:
+        """Note that a run could not be derived; it stays due, but not at once.
+
+        Args:
+            run_id: The run.
+            seconds: How long it was tried.
+        """
+        rest = self._spent(seconds)
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.retry_at = self._clock() + max(PAUSE_S, rest)
 
     def pending(self) -> list[str]:
         """Every run with facts that are not derived yet, by id."""
-        return sorted(run_id for run_id, run in self._runs.items() if run.pending)
+        return sorted(run_id for run_id, run in list(self._runs.items()) if run.pending)
+
+    def _spent(self, seconds: float) -> float:
+        """How long the others have to wait for it."""
+        rest = seconds * (1 - SHARE) / SHARE
+        self._quiet_until = max(self._quiet_until, self._clock()) + rest
+        return rest

@@ -4,7 +4,7 @@ Two kinds of columns are kept apart. *Facts* are what the spans say; they are
 written by upserts that give the same row in any order. *Derived* columns
 (``info["derived"]``) are a pure function of a run's facts
 (`spandag.store.derive`) and are written by nothing else. The tables
-`DERIVED_TABLES` and, in `dag_edges` and `execution_events`, the rows of derived
+table `sessions` and, in `dag_edges` and `execution_events`, the rows of derived
 kinds belong to the derivation as a whole.
 
 Times are Unix nanoseconds. Text never contains NUL, lone surrogates or JSON
@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest Alembic revision; with those before it, it makes exactly this schema, and the views."""
 
 VERSION_TABLE = "spandag_version"
@@ -212,16 +212,16 @@ branches = Table(
     "branches",
     metadata,
     _run_id(),
-    _key("branch_node_id", "the branch point in dag_nodes"),
+    _key("branch_node_id", "dag_nodes.id: of a redo the branch point, of a fork the root of the new run"),
     _fact("kind", Text, "redo or fork", nullable=False),
     _fact(
         "source_node_id",
         Text,
-        "attempt 1 of the step; where a fork starts from",
+        "attempt 1 of the step; of a fork the node of the other run that it goes on from",
     ),
     _fact("child_run_id", Text, "of a fork the new run"),
     _fact("number", BigInteger, "1 for the first redo"),
-    _fact("branch_name", Text, "redo_1 …"),
+    _fact("branch_name", Text, "redo_1 …; of a fork the run's name"),
     _fact("hypothesis", Text, "why another attempt should do better"),
     _fact("requested_by", Text, "who asked for it"),
     _fact("status", Text, "active, accepted, rejected, failed, abandoned or exhausted", nullable=False),
@@ -267,6 +267,16 @@ span_links = Table(
     _fact("link_type", Text, "spandag.link.type: redo_of, fork_of, started_by"),
     _fact("attributes", JsonType, "the link's attributes"),
     comment="Span links as recorded.",
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    _key("run_id", "the run that was removed: the trace id, 32 hexadecimal digits"),
+    _fact("pruned_at", BigInteger, "Unix ns by the database's clock", nullable=False),
+    _fact("reason", Text, "age, size or asked", nullable=False),
+    _fact("nodes", Integer, "how many nodes it had", nullable=False),
+    comment="Runs that were removed, so that late spans do not bring them back.",
 )
 
 writers = Table(

@@ -27,30 +27,35 @@ def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
     Returns:
         Whether it was out of date.
     """
+    # Reading and thinking take seconds of a run of 100,000 nodes; nobody has to wait meanwhile.
+    seen: list[tuple[RunRows, Derived]] = []
+
+    def look(connection: Connection) -> None:
+        seen.clear()
+        if _is_out_of_date(connection, run_id) and (rows := read_run(connection, run_id)) is not None:
+            seen.append((rows, derive(rows)))
 
     def work(connection: Connection) -> bool:
         # Of two that derive at once, the second finds what the first has written.
         database.lock(connection, f"run {run_id}")
         if not _is_out_of_date(connection, run_id):
             return False
-        rows = read_run(connection, run_id)
-        if rows is None:
-            return False
-        derived = derive(rows)
-        # Facts may go on arriving while we read and think; from here on they wait. As every writer
-        # takes the run first, whatever was written meanwhile has moved its counter.
-        if _hold_run(connection, run_id) != rows.run.facts_version:
-            rows = read_run(connection, run_id)
-            if rows is None:
+        [(rows, derived)] = seen
+        # From here on facts wait. As every writer takes the run first, whatever was written meanwhile
+        # has moved its counter, and whatever was derived meanwhile its other one.
+        if _hold_run(connection, run_id) != (rows.run.facts_version, rows.run.derived_version):
+            again = read_run(connection, run_id)
+            if again is None:
                 return False
-            derived = derive(rows)
+            rows, derived = again, derive(again)
         _write(connection, statements, rows, derived)
         for session_id in sorted({rows.run.session_id, derived.run.session_id} - {None}, key=str):
             database.lock(connection, f"session {session_id}")
-            _settle_session(connection, statements, str(session_id))
+            settle_session(connection, statements, str(session_id))
         return True
 
-    return database.transact(work)
+    database.transact(look, reads=True)
+    return bool(seen) and database.transact(work)
 
 
 def _is_out_of_date(connection: Connection, run_id: str) -> bool:
@@ -62,12 +67,13 @@ def _is_out_of_date(connection: Connection, run_id: str) -> bool:
     )
 
 
-def _hold_run(connection: Connection, run_id: str) -> int | None:
-    """Keep others from writing to the run until the end of the transaction; gives its facts_version."""
+def _hold_run(connection: Connection, run_id: str) -> tuple[int, int] | None:
+    """Keep others from writing to the run until the end of the transaction; gives both of its versions."""
     runs = schema.workflow_runs
-    return connection.execute(
-        select(runs.c.facts_version).where(runs.c.id == run_id).with_for_update()
-    ).scalar_one_or_none()
+    row = connection.execute(
+        select(runs.c.facts_version, runs.c.derived_version).where(runs.c.id == run_id).with_for_update()
+    ).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def _write(connection: Connection, statements: Statements, rows: RunRows, derived: Derived) -> None:
@@ -140,8 +146,14 @@ def _event_row(run_id: str, event: EventRecord) -> EventRow:
     return EventRow(run_id, *event[:-1], None if event.meta is None else to_json(event.meta))
 
 
-def _settle_session(connection: Connection, statements: Statements, session_id: str) -> None:
-    """A session is what its runs say: the first names it, the last says how long it was active."""
+def settle_session(connection: Connection, statements: Statements, session_id: str) -> None:
+    """A session is what its runs say: the first names it, the last says how long it was active.
+
+    Args:
+        connection: In a transaction that holds the lock of the session.
+        statements: Of this database.
+        session_id: The session; one without runs is deleted.
+    """
     runs = schema.workflow_runs
     its_runs = runs.c.session_id == session_id
     in_order = (

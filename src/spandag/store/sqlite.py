@@ -12,14 +12,22 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 
-from spandag.store.errors import StoreError
+from spandag.store.errors import NoStoreError, StoreError
 
 DRIVER_ERROR = sqlite3.Error
+
+READ_ONLY = "spandag_read_only"
+"""Execution option of a connection for writing whose transaction only reads, and so keeps nobody waiting."""
 
 ELSEWHERE = "name another file with --store"
 
 _BUSY_TIMEOUT_S = 10.0
 _MINIMUM = (3, 38)
+
+_INCREMENTAL = 2
+# Pages that are given back at once, and how long others get in between.
+_PAGES_AT_ONCE = 500
+_PAUSE_S = 0.01
 
 
 def path_of(url: URL) -> Path:
@@ -30,7 +38,7 @@ def path_of(url: URL) -> Path:
     """
     name = url.database or ""
     if name in ("", ":memory:") or name.startswith("file:"):
-        raise StoreError(
+        raise NoStoreError(
             "a store in memory could not be read by anybody else; use sqlite:///path/to/spandag.db"
         )
     return Path(name).expanduser().absolute()
@@ -66,6 +74,20 @@ def create_file(path: Path) -> None:
         ) from error
 
 
+def watch(path: Path) -> Callable[[], bool]:
+    """Notes which file it is now; what it gives tells whether another one, or none, has taken its place."""
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    known = identity()
+    return lambda: identity() != known
+
+
 def engine(path: Path, *, write: bool) -> Engine:
     """Connections to the file; it must exist.
 
@@ -86,6 +108,9 @@ def engine(path: Path, *, write: bool) -> Engine:
         )
         try:
             connection.execute("PRAGMA synchronous = NORMAL" if write else "PRAGMA query_only = ON")
+            if write and _is_empty(path):
+                # So that what is removed can be given back in small steps; the first write decides it.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         except BaseException:
             connection.close()
             raise
@@ -100,7 +125,8 @@ def engine(path: Path, *, write: bool) -> Engine:
 
 def _beginner(statement: str) -> Callable[[Connection], None]:
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        reads = connection.get_execution_options().get(READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads else statement)
 
     return begin
 
@@ -121,6 +147,50 @@ def use_wal(connection: Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > give_up:
                 raise
             time.sleep(0.01)
+
+
+def give_back(connection: Connection, until: float) -> bool:
+    """Give free space back to the system, in steps between which others can write. Outside a transaction.
+
+    Args:
+        connection: For writing.
+        until: When to leave the rest for the next time, by `time.monotonic`.
+
+    Returns:
+        Whether that can be done. A file that was made otherwise than by us keeps its free space for new
+        rows, until somebody calls ``VACUUM``.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    free = _pragma(driver, "freelist_count")
+    if _pragma(driver, "auto_vacuum") != _INCREMENTAL:
+        return free == 0
+    try:
+        for _ in range(0, free, _PAGES_AT_ONCE):
+            # As a script: the driver takes only one step of a statement without columns, which is one page.
+            driver.executescript(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})")
+            if time.monotonic() > until:
+                break
+            time.sleep(_PAUSE_S)
+        # Until then, what was given back is still in the file: the one beside it says so.
+        driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except sqlite3.OperationalError as error:
+        # Others are at it for longer than we wait. What is left is given back the next time.
+        if "locked" not in str(error):
+            raise
+    return True
+
+
+def _pragma(driver: Any, name: str) -> int:
+    [value] = driver.execute(f"PRAGMA {name}").fetchone()
+    return int(value)
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
 
 
 def explain(label: str, error: Exception) -> StoreError:

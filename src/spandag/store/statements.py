@@ -104,6 +104,19 @@ class Statements:
         values = {name: statement.excluded[name] for name in schema.derived_columns(schema.sessions)}
         return statement.on_conflict_do_update(index_elements=["id"], set_=values)
 
+    def upsert_setting(self) -> Any:
+        """Insert or replace a setting, for SQLAlchemy to execute."""
+        statement = self._insert(schema.settings)
+        return statement.on_conflict_do_update(
+            index_elements=["key"], set_={"value": statement.excluded.value}
+        )
+
+    def upsert_tombstone(self) -> Any:
+        """Insert or replace a tombstone, for SQLAlchemy to execute."""
+        statement = self._insert(schema.tombstones)
+        values = {name: statement.excluded[name] for name in ("pruned_at", "reason", "nodes")}
+        return statement.on_conflict_do_update(index_elements=["run_id"], set_=values)
+
     def _insert(self, table: Table) -> Any:
         return _INSERTS[self.dialect.name](table)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Table, text
+from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from spandag.store import schema
 from spandag.store.admin import inspected
+from spandag.store.size import row_bytes
 
 _DAY_NS = 86_400_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,6 +25,7 @@ _TIMES = {
     "branches": "t.started_at",
     "writers": "t.started_at",
     "settings": "NULL",
+    "tombstones": "t.pruned_at",
 }
 _TIME_OF_RUN = "r.started_at"
 
@@ -87,11 +89,9 @@ def stats(url: str) -> Stats:
     """
     with inspected(url) as store:
         connection = store.connection
-        days = [
-            day
-            for table in sorted(schema.metadata.tables.values(), key=lambda table: table.name)
-            for day in _days(connection, table)
-        ]
+        # A store of an older revision does not have all tables.
+        tables_there = sorted(set(schema.metadata.tables).intersection(inspect(connection).get_table_names()))
+        days = [day for name in tables_there for day in _days(connection, schema.metadata.tables[name])]
         sizes = _sizes(connection)
         tables = [
             TableStats(
@@ -100,17 +100,14 @@ def stats(url: str) -> Stats:
                 sum(day.bytes for day in days if day.table == name),
                 None if sizes is None else sizes.get(name, 0),
             )
-            for name in sorted(schema.metadata.tables)
+            for name in tables_there
         ]
         days.sort(key=lambda day: day.day or "", reverse=True)
         return Stats(store.database.label, _whole(connection), tables, days)
 
 
 def _days(connection: Connection, table: Table) -> list[DayStats]:
-    if connection.dialect.name == "sqlite":
-        size = " + ".join(f"coalesce(length(CAST(t.{name} AS BLOB)), 0)" for name in table.c.keys())  # noqa: SIM118
-    else:
-        size = "pg_column_size(t)"
+    size = row_bytes(connection.dialect.name, table)
     time = _TIMES.get(table.name, _TIME_OF_RUN)
     joined = "LEFT JOIN workflow_runs AS r ON r.id = t.run_id" if "r." in time else ""
     rows = connection.execute(

@@ -7,26 +7,37 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, cast
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from spandag._guard import guard, say_once
-from spandag.store import schema, upgrade
+from spandag.store import heartbeat, schema, upgrade
 from spandag.store.connect import Database, open_database
+from spandag.store.due import prune_if_due
 from spandag.store.errors import StoreError
 from spandag.store.rows import Batch
 from spandag.store.schedule import Schedule
 from spandag.store.settling import settle_run
 from spandag.store.statements import FACT_TABLES, Statements
+from spandag.store.tombstones import without_late
 
 _KEY_SIZE = {table.name: len(schema.key_columns(table)) for table in FACT_TABLES}
 
+# Runs in a row that cannot be derived: then it is the database.
+_AWAY = 3
+
+# How long a fork waits for what is being written; a store that is locked must not hold up the program.
+_FORK_S = 1.0
+
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _held: list[Writer] = []
+# Connections that were in use at a fork: they are the parent's, and must not even be closed here.
+_inherited: list[Database | None] = []
 
 
 class Writer:
@@ -38,10 +49,14 @@ class Writer:
 
     Args:
         url: SQLAlchemy URL of the store.
+
+    Attributes:
+        late_spans: Spans that were left out, as their runs were removed before.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.late_spans = 0
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._schedule = Schedule()
@@ -59,14 +74,16 @@ class Writer:
             return
         with self._locked() as (database, statements), database.explained():
 
-            def work(connection: Connection) -> None:
-                if not _write_facts(connection, statements, batch):
+            def work(connection: Connection) -> int:
+                changed, late = _write_facts(connection, statements, batch)
+                if not changed:
                     # All of it was there already: not even the counters shall move.
                     connection.rollback()
+                return late
 
-            database.transact(work)
+            self.late_spans += database.transact(work)
             self._schedule.touched(batch.run_ids, batch.ended_runs)
-            self._derive(database, statements, self._schedule.due())
+            self._derive_due(database, statements)
 
     def settle(self, run_id: str | None = None) -> int:
         """Bring what is derived up to date.
@@ -81,35 +98,118 @@ class Writer:
             StoreError: The store cannot be written.
         """
         with self._locked() as (database, statements), database.explained():
-            due = database.transact(lambda connection: _out_of_date(connection, run_id))
-            # A transaction for each run: others can write in between.
-            return sum(settle_run(database, statements, due_id) for due_id in due)
+            due = database.transact(lambda connection: _out_of_date(connection, run_id), reads=True)
+            settled = in_a_row = 0
+            problem: Exception | None = None
+            for due_id in due:
+                # A transaction for each run: others can write in between.
+                try:
+                    settled += settle_run(database, statements, due_id)
+                    in_a_row = 0
+                except (SQLAlchemyError, database.driver_error) as error:
+                    # Somebody may hold one run; a database that is away fails every one.
+                    problem, in_a_row = error, in_a_row + 1
+                    if in_a_row == _AWAY:
+                        break
+            if problem is not None:
+                raise problem
+            return settled
+
+    def catch_up(self) -> None:
+        """Derive the runs that are due, where there is no batch to be written.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        with self._locked() as (database, statements), database.explained():
+            self._derive_due(database, statements)
+
+    def adopt(self) -> None:
+        """Take over, within the budget, runs that others have left behind: they may have been killed.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        with self._locked() as (database, _), database.explained():
+            self._schedule.touched(database.transact(lambda c: _out_of_date(c, None), reads=True))
+
+    def is_behind(self) -> bool:
+        """Whether facts were written that are not derived yet."""
+        return bool(self._schedule.pending())
+
+    def beat(self, writer_id: str, *, dropped: int = 0, closed: bool = False) -> None:
+        """Say in ``writers`` that a process is alive, by the database's clock.
+
+        Args:
+            writer_id: Of the process.
+            dropped: Spans that it had to drop so far.
+            closed: Whether it has ended, and holds no span open any more.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self._locked() as (database, _), database.explained():
+            database.transact(
+                lambda connection: heartbeat.beat(connection, writer_id, dropped=dropped, closed=closed)
+            )
+
+    def tidy(self) -> bool:
+        """Remove runs that are kept no longer, where it is this process's turn; in small batches.
+
+        Returns:
+            Whether there is more to be removed.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self._locked() as (database, _), database.explained():
+            pruned = prune_if_due(database)
+            return pruned is not None and not pruned.is_finished
+
+    def ping(self) -> None:
+        """Find out whether the store can be used.
+
+        Raises:
+            StoreError: It cannot.
+        """
+        with self._locked() as (database, _), database.explained():
+            database.transact(upgrade.state_of)
 
     def close(self) -> None:
         """Derive what is behind and close the connection; the next write opens it again."""
         with self._lock:
             if self._database is not None:
                 statements = Statements.of(self._database.engine.dialect)
-                self._derive(self._database, statements, self._schedule.pending())
+                in_a_row = 0
+                for run_id in self._schedule.pending():
+                    in_a_row = 0 if self._derive(self._database, statements, run_id) else in_a_row + 1
+                    if in_a_row == _AWAY:
+                        break
             self._disconnect()
 
-    def _derive(self, database: Database, statements: Statements, run_ids: Iterable[str]) -> None:
-        # The facts are safe; what follows from them can also be had when reading.
-        with guard("derive a run"):
-            for run_id in run_ids:
-                start = time.monotonic()
+    def _derive_due(self, database: Database, statements: Statements) -> None:
+        while (run_id := self._schedule.next_due()) is not None:
+            if not self._derive(database, statements, run_id):
+                break
+
+    def _derive(self, database: Database, statements: Statements, run_id: str) -> bool:
+        """Derive a run; the facts are safe, and what follows from them can also be had when reading."""
+        start = time.monotonic()
+        done = False
+        try:
+            with guard("derive a run"):
                 try:
                     with database.explained():
                         settle_run(database, statements, run_id)
+                        done = True
                 except StoreError as error:
-                    # Of the next run it would say the same.
                     say_once(
                         logging.WARNING, f"derive:{self.url}", "spandag could not derive a run: %s", error
                     )
-                    return
-                finally:
-                    # Also where it failed: it must not be tried with every batch.
-                    self._schedule.derived(run_id, time.monotonic() - start)
+        finally:
+            note = self._schedule.derived if done else self._schedule.failed
+            note(run_id, time.monotonic() - start)
+        return done
 
     def _disconnect(self) -> None:
         if self._database is not None:
@@ -119,6 +219,9 @@ class Writer:
     @contextmanager
     def _locked(self) -> Iterator[tuple[Database, Statements]]:
         with self._lock:
+            if self._database is not None and self._database.is_gone():
+                # Somebody has moved or removed the file: what is written to it would be lost.
+                self._disconnect()
             if self._database is None:
                 self._database = open_for_writing(self.url)
             yield self._database, Statements.of(self._database.engine.dialect)
@@ -127,20 +230,33 @@ class Writer:
 def _before_fork() -> None:
     # A connection must not cross a fork: SQLite's locks belong to the process, and a child that
     # believes to hold them, or that closes the file, costs the other side its rows.
+    until = time.monotonic() + _FORK_S
     for writer in list(_writers):
-        writer._lock.acquire()
+        if not writer._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+            continue
         _held.append(writer)
         with guard("close a store before a fork"):
             writer._disconnect()
 
 
-def _after_fork() -> None:
+def _in_parent() -> None:
     while _held:
         _held.pop()._lock.release()
 
 
+def _in_child() -> None:
+    for writer in list(_writers):
+        if writer not in _held:
+            # Another thread is at it, which does not exist here.
+            _inherited.append(writer._database)
+            writer._database = None
+            writer._lock = threading.Lock()
+        writer._schedule = Schedule()
+    _in_parent()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 def open_for_writing(url: str) -> Database:
@@ -165,15 +281,16 @@ def open_for_writing(url: str) -> Database:
     return database
 
 
-def _write_facts(connection: Connection, statements: Statements, batch: Batch) -> int:
+def _write_facts(connection: Connection, statements: Statements, batch: Batch) -> tuple[int, int]:
     """Write a batch, runs first and each table by key, so that no two writers wait crosswise.
 
     Returns:
-        How many rows are new or have changed.
+        How many rows are new or have changed, and how many spans came too late.
     """
     cursor = connection.connection.cursor()
     try:
         cursor.executemany(statements.touch_run, [(run_id,) for run_id in sorted(batch.run_ids)])
+        batch, late = without_late(connection, batch)
         changed = 0
         # Of one run, as most are, the run need not be compared.
         first = 1 if len(batch.run_ids) == 1 else 0
@@ -183,7 +300,7 @@ def _write_facts(connection: Connection, statements: Statements, batch: Batch) -
                 rows.sort(key=itemgetter(*range(first, _KEY_SIZE[table])))
                 cursor.executemany(sql, cast(Any, rows))
                 changed += cursor.rowcount
-        return changed
+        return changed, late
     finally:
         cursor.close()
 

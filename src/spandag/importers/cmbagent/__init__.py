@@ -65,13 +65,15 @@ class Imported:
         self.forks += sum(branch.kind == "fork" for branch in batch.branches)
 
 
-def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | None = None) -> Imported:
+def import_cmbagent(
+    source: str, store: str, *, progress: Callable[[int, int], None] | None = None
+) -> Imported:
     """Copy the runs of a CMBAgent database into a store; the database is only read.
 
     Args:
         source: SQLAlchemy URL of the CMBAgent database.
         store: SQLAlchemy URL of the store; created where it is missing.
-        say: Called with a line now and then.
+        progress: Called after each run with how many have been copied, and how many there are.
 
     Raises:
         StoreError: The database cannot be read or is not CMBAgent's, or the store cannot be written.
@@ -85,7 +87,8 @@ def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | Non
         writer = Writer(store)
         try:
             for number, run in enumerate(sorted(runs, key=lambda run: str(run["id"])), 1):
-                batch = batch_of(
+                batch = _batch_of(
+                    label,
                     RunRecords(
                         run=run,
                         session=sessions.get(run.get("session_id")),
@@ -94,17 +97,27 @@ def import_cmbagent(source: str, store: str, *, say: Callable[[str], None] | Non
                             name: _rows(connection, query, run["id"]) if _table_of(query) in tables else []
                             for name, query in _OF_A_RUN.items()
                         },
-                    )
+                    ),
                 )
                 writer.write(batch)
                 for run_id in sorted(batch.run_ids):
                     writer.settle(run_id)
                 imported._count(batch)
-                if say is not None and number % 100 == 0:
-                    say(f"{number} of {len(runs)} runs")
+                if progress is not None:
+                    progress(number, len(runs))
         finally:
             writer.close()
     return imported
+
+
+def _batch_of(label: str, records: RunRecords) -> Batch:
+    try:
+        return batch_of(records)
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise StoreError(
+            f"{label} is not as CMBAgent makes it: run {records.run['id']} cannot be read "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def _ancestors(run: Record, by_id: Mapping[object, Record]) -> list[Record]:

@@ -77,6 +77,12 @@ def _label(connection: Connection) -> str:
 
 
 def _lock(connection: Connection) -> None:
+    from sqlalchemy import Connection as Live
+
+    if not isinstance(connection, Live):
+        from spandag.store.errors import StoreError
+
+        raise StoreError("the store's migrations need a database; for their SQL use: spandag db sql")
     # Elsewhere, whoever opened the connection has to see to it.
     if connection.dialect.name == "postgresql":
         from spandag.store import postgres

@@ -8,11 +8,14 @@ takes a ``WHERE run_id = …`` from outside into a recursion over the whole stor
 So the recursive parts are lateral joins on PostgreSQL, and on SQLite, which has
 none, tables that `json_each` makes of a correlated subquery.
 
-Revision 0002 creates what stands here, and a test keeps that from changing: whoever
-changes a view moves this package into that revision, and writes a new one.
+Revision 0003 creates what stands here, and a test keeps that from changing: whoever
+changes a view moves this package to ``migrations/views_0003``, as there is one of the revision
+before, and writes a new one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from spandag.store.views import branches, costs, runs, steps
 from spandag.store.views.dialects import DIALECTS
@@ -58,15 +61,17 @@ def views(dialect: str) -> dict[str, str]:
     return {name: selects[name].strip() for name in NAMES}
 
 
-def create(dialect: str) -> list[str]:
-    """The statements that create all views, in order.
+def change(dialect: str, selects: Mapping[str, str]) -> list[str]:
+    """The statements that give views another ``SELECT``.
+
+    Where it can be, they are replaced: on PostgreSQL the rights to read a view end with it, and one that
+    others have built views of their own upon cannot be dropped. Columns can only be appended there.
 
     Args:
         dialect: ``sqlite`` or ``postgresql``.
+        selects: By the name of the view, in the order of `NAMES`.
     """
-    return [f"CREATE VIEW {name} AS\n{select}" for name, select in views(dialect).items()]
-
-
-def drop() -> list[str]:
-    """The statements that drop all views, in order."""
-    return [f"DROP VIEW {name}" for name in reversed(NAMES)]
+    if dialect == "postgresql":
+        return [f"CREATE OR REPLACE VIEW {name} AS\n{select}" for name, select in selects.items()]
+    dropped = [f"DROP VIEW {name}" for name in reversed(list(selects))]
+    return dropped + [f"CREATE VIEW {name} AS\n{select}" for name, select in selects.items()]

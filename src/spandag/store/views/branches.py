@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spandag.store.rows import BRANCH_POINT_PREFIX
 from spandag.store.views.dialects import Dialect
-from spandag.store.views.parts import seconds, sortable
+from spandag.store.views.parts import seconds, sortable, status_of_redo, status_of_run
 
 
 def branch_tree(sql: Dialect) -> str:
@@ -51,11 +51,12 @@ SELECT root.id AS root_run_id,
        fork.branch_name,
        fork.hypothesis,
        fork.requested_by,
-       run.status,
+       {status_of_run(sql, "run")} AS status,
        run.started_at,
        run.ended_at,
        {sql.utc("run.started_at")} AS started_time,
-       {seconds("run.started_at", "run.ended_at")} AS duration_s
+       {seconds("run.started_at", "run.ended_at")} AS duration_s,
+       EXISTS (SELECT 1 FROM tombstones AS tombstone WHERE tombstone.run_id = run.branch_parent_id) AS parent_pruned
 FROM workflow_runs AS root
 {lineage.join}
 {sql.join_back} workflow_runs AS run ON run.id = {lineage["run_id"]}
@@ -74,11 +75,12 @@ SELECT root.id,
        branch.branch_name,
        branch.hypothesis,
        branch.requested_by,
-       branch.status,
+       {status_of_redo(sql, "branch")},
        branch.started_at,
        branch.ended_at,
        {sql.utc("branch.started_at")},
-       {seconds("branch.started_at", "branch.ended_at")}
+       {seconds("branch.started_at", "branch.ended_at")},
+       FALSE
 FROM workflow_runs AS root
 {lineage.join}
 {sql.join_back} branches AS branch ON branch.run_id = {lineage["run_id"]} AND branch.kind = 'redo'

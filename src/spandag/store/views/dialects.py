@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent
 
+from spandag.store.heartbeat import now_ns_sql
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -24,6 +26,8 @@ class Rows:
 
 class Dialect:
     """PostgreSQL."""
+
+    now_ns = now_ns_sql("postgresql")
 
     def utc(self, ns: str) -> str:
         """Unix nanoseconds as a time that tools understand."""
@@ -81,6 +85,8 @@ class Dialect:
 
 class Sqlite(Dialect):
     """SQLite."""
+
+    now_ns = now_ns_sql("sqlite")
 
     def utc(self, ns: str) -> str:
         """As text in ISO 8601."""

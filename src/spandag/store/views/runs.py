@@ -5,7 +5,7 @@ from __future__ import annotations
 from spandag import semconv
 from spandag.semconv import NodeType
 from spandag.store.views.dialects import Dialect
-from spandag.store.views.parts import SPENT, milliseconds, place_of, seconds
+from spandag.store.views.parts import SPENT, milliseconds, place_of, seconds, status_of_node, status_of_run
 
 _EVENT_TYPES = {
     NodeType.AGENT: "agent_call",
@@ -27,7 +27,7 @@ def runs(sql: Dialect) -> str:
 SELECT run.id AS run_id,
        run.name,
        run.task,
-       run.status,
+       {status_of_run(sql, "run")} AS status,
        run.started_at,
        run.ended_at,
        {sql.utc("run.started_at")} AS started_time,
@@ -60,12 +60,17 @@ def sessions(sql: Dialect) -> str:
         "WHERE run.session_id = session.id AND cost.counted",
         sums=True,
     )
+    goes_on = f"""EXISTS (
+           SELECT 1 FROM workflow_runs AS run
+           WHERE run.session_id = session.id AND run.ended_at IS NULL
+             AND {status_of_run(sql, "run")} <> 'interrupted'
+       )"""
     return f"""
 SELECT session.id AS session_id,
        session.name,
        session.task,
        session.user_id,
-       session.status,
+       CASE WHEN session.status = 'active' AND NOT {goes_on} THEN 'idle' ELSE session.status END AS status,
        session.started_at,
        session.last_active_at,
        {sql.utc("session.started_at")} AS started_time,
@@ -114,7 +119,7 @@ SELECT run.id AS run_id,
        node.node_type,
        node.name,
        node.agent,
-       node.status,
+       {status_of_node(sql, "node")} AS status,
        node.disposition,
        node.step_node_id,
        node.branch_id,

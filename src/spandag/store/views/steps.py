@@ -6,7 +6,7 @@ from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.rows import BRANCH_POINT_PREFIX
 from spandag.store.views.dialects import Dialect
-from spandag.store.views.parts import milliseconds, phase_of, spent_below
+from spandag.store.views.parts import milliseconds, phase_of, spent_below, status_of_node, status_of_redo
 
 
 def attempts(sql: Dialect) -> str:
@@ -22,7 +22,7 @@ SELECT node.run_id,
        coalesce(node.attempt, 1) AS attempt,
        node.id AS node_id,
        branch.branch_node_id,
-       node.status,
+       {status_of_node(sql, "node")} AS status,
        node.outcome,
        node.disposition,
        branch.hypothesis,
@@ -59,7 +59,7 @@ SELECT branch.run_id,
        branch.branch_name,
        branch.hypothesis,
        branch.requested_by,
-       branch.status,
+       {status_of_redo(sql, "branch")} AS status,
        point.disposition,
        branch.started_at,
        branch.ended_at,
@@ -97,6 +97,7 @@ def unresolved(sql: Dialect) -> str:
         WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = '{semconv.EVENT_REJECTED}'
         ORDER BY event.seq DESC LIMIT 1)"""
 
+    status = status_of_node(sql, "last")
     # As in `branches.status`: what ended well without saying its outcome is accepted.
     return f"""
 SELECT last.run_id,
@@ -109,7 +110,7 @@ SELECT last.run_id,
        {sql.small_number("last.attributes", semconv.SPANDAG_STEP_MAX_REDOS)} AS max_redos,
        {sql.is_true("last.attributes", semconv.SPANDAG_REDO_EXHAUSTED)} AS exhausted,
        last.id AS node_id,
-       last.status,
+       {status} AS status,
        last.outcome,
        {said(semconv.SPANDAG_REDO_HYPOTHESIS)} AS hypothesis,
        {said(semconv.SPANDAG_REDO_REQUESTED_BY)} AS requested_by,
@@ -125,7 +126,7 @@ LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.s
 WHERE last.node_type = '{NodeType.STEP}'
   AND last.disposition <> 'superseded'
   AND coalesce(last.outcome, last.status) NOT IN ('{Outcome.ACCEPTED}', 'completed')
-  AND (last.status <> 'running' OR run.ended_at IS NOT NULL)
+  AND ({status} NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
   AND coalesce(first.outcome, '') <> '{Outcome.ACCEPTED}'
   AND NOT EXISTS (
       SELECT 1 FROM branches AS branch

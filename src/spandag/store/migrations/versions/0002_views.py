@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from spandag.store import views
+from spandag.store.migrations import views_0002 as views
 
 revision = "0002"
 down_revision = "0001"
