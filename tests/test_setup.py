@@ -40,6 +40,7 @@ def stored(tmp_path):
     return stored
 
 
+WHERE = "spandag: recording to ~/runs.db\n"
 RUN = "import spandag; spandag.init(url='sqlite:///runs.db', capture_content=False)\nwith spandag.run('r', task='t'): pass\n"
 
 
@@ -64,12 +65,13 @@ def test_importing_spandag_loads_neither_sdk_nor_store_nor_frameworks(python):
 
 def test_init_is_all_that_a_program_needs(python, stored):
     done = python(RUN)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", WHERE)
     assert stored() == ["invoke_workflow r"]
 
 
 def test_init_twice_is_once(python, stored):
-    python("import spandag; spandag.init(url='sqlite:///runs.db', capture_content=False)\n" + RUN)
+    done = python("import spandag; spandag.init(url='sqlite:///runs.db', capture_content=False)\n" + RUN)
+    assert done.stderr == WHERE
     assert stored("SELECT count(*) FROM dag_nodes") == [1]
 
 
@@ -82,7 +84,7 @@ def test_init_keeps_a_provider_that_is_there_and_gives_it_our_exporter_once(pyth
         + RUN
         + "assert trace.get_tracer_provider() is provider\n"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, WHERE)
     assert stored() == ["invoke_workflow r"]
 
 
@@ -146,7 +148,7 @@ def test_frameworks_that_write_elsewhere_are_warned_about(python):
         TWO_PROVIDERS
         + "spandag.instrument(tracer_provider=a); init(tracer_provider=a); init(); spandag.instrument()\n"
     )
-    assert python(quiet).stderr == ""
+    assert python(quiet).stderr == WHERE
     assert python(quiet + "init(tracer_provider=b); init(tracer_provider=b)\n").stderr.count(said) == 1
     assert python(TWO_PROVIDERS + "spandag.instrument(tracer_provider=a); init()\n").stderr.count(said) == 1
 
@@ -166,8 +168,22 @@ def test_exporters_of_the_environment_are_kept_beside_ours(python, stored):
 
 def test_an_exporter_that_nobody_has_is_said_and_ours_works(python, stored):
     done = python(RUN, OTEL_TRACES_EXPORTER="spandag,nonesuch")
-    assert done.stderr == "spandag: OTEL_TRACES_EXPORTER names no exporter that is installed: nonesuch\n"
+    said = "spandag: OTEL_TRACES_EXPORTER names no exporter that is installed: nonesuch\n"
+    assert done.stderr == said + WHERE
     assert stored() == ["invoke_workflow r"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:hidden@127.0.0.1:1/runs", "postgresql://127.0.0.1:1/runs?user=me&password=hidden"],
+)
+def test_no_password_is_said(python, url):
+    done = python(
+        f"import spandag, sys; spandag.init(url={url!r}, capture_content=False)\nprint(*sys.modules)"
+    )
+    assert done.stderr.startswith("spandag: recording to postgresql://")
+    assert "hidden" not in done.stderr
+    assert "sqlalchemy" not in done.stdout.split()
 
 
 CONTENT = "import spandag; spandag.init(url='sqlite:///runs.db')\nwith spandag.tool('t', arguments={'q': 1}): pass\n"
@@ -175,7 +191,8 @@ CONTENT = "import spandag; spandag.init(url='sqlite:///runs.db')\nwith spandag.t
 
 def test_content_is_recorded_and_that_is_said_where_the_store_is_the_only_place_it_goes_to(python, stored):
     done = python(CONTENT)
-    assert "recording message content too" in done.stderr
+    too = ", message content too, as it goes nowhere else (init(capture_content=False) turns it off)"
+    assert done.stderr == WHERE.rstrip("\n") + too + "\n"
     assert stored("SELECT content FROM messages") == ['{"q":1}']
 
 
@@ -188,7 +205,7 @@ def test_content_is_recorded_and_that_is_said_where_the_store_is_the_only_place_
 )
 def test_content_is_not_recorded_where_it_would_leave_or_the_user_says_no(python, stored, variables):
     done = python(CONTENT, **variables)
-    assert done.stderr == ""
+    assert done.stderr == WHERE
     assert stored("SELECT content FROM messages") == []
 
 

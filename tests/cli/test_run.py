@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -15,9 +16,7 @@ from spandag.query import Tree
 
 from .conftest import SPANDAG, OpenStore, Spandag
 
-CONTENT_LINE = (
-    "spandag: recording message content too, as it goes to the local store only (--no-content turns it off)\n"
-)
+CONTENT = ", message content too, as it goes nowhere else (--no-content turns it off)"
 AGENT = """
 import sys, spandag
 with spandag.agent("a"):
@@ -50,12 +49,13 @@ def drawn(tree: Tree) -> list[str]:
 
 
 def test_a_program_records_itself_below_the_span_of_its_command(
-    spandag: Spandag, stored: OpenStore, program: str
+    spandag: Spandag, stored: OpenStore, store_file: Path, program: str
 ) -> None:
     done = spandag("run", "--", "python", program)
 
-    assert (done.returncode, done.stdout, done.stderr) == (0, "result\n", CONTENT_LINE)
     tree = last(stored)
+    assert (done.returncode, done.stdout) == (0, "result\n")
+    assert done.stderr == f"spandag: stored in {store_file}{CONTENT} · spandag tree {tree.run.id[:8]}\n"
     assert drawn(tree) == ["span python", "  agent a", "    llm m"]
     with stored() as store:
         command = query.node(store, tree.nodes[0].id)
@@ -158,6 +158,27 @@ def test_a_relative_store_is_the_same_for_a_program_elsewhere(spandag: Spandag, 
     assert {path.name for path in tmp_path.glob("*.db")} == {"one.db", "two.db"}
 
 
+def test_where_a_run_is_stored_is_said_from_the_home_folder_on_and_with_the_store_that_was_named(
+    spandag: Spandag, program: str, tmp_path: Path
+) -> None:
+    done = spandag("run", "--no-content", "--store", "mine.db", "--", "python", program, HOME=str(tmp_path))
+
+    [run] = json.loads(spandag("runs", "--json", "--store", "mine.db").stdout)
+    assert done.stderr == f"spandag: stored in ~/mine.db · spandag tree {run['id'][:8]} --store mine.db\n"
+
+
+def test_where_a_run_is_stored_is_json_where_that_is_asked_for(
+    spandag: Spandag, program: str, store_file: Path
+) -> None:
+    done = spandag("run", "--json", "--", "python", program)
+    [run] = json.loads(spandag("runs", "--json").stdout)
+    said = {"run_id": run["id"], "exit_code": 0, "store": str(store_file), "content": True}
+    assert json.loads(done.stderr) == said
+
+    nothing = json.loads(spandag("run", "--json", "--no-content", "--", "true").stderr)
+    assert (nothing["store"], nothing["content"]) == (None, False)
+
+
 # --- trace context -----------------------------------------------------------------
 
 
@@ -223,7 +244,9 @@ def test_content_is_turned_on_only_where_nothing_else_receives_it(
 
     assert done.returncode == 0
     assert contents(stored) is content
-    assert (CONTENT_LINE in done.stderr) is said
+    [line] = done.stderr.splitlines()
+    assert line.startswith("spandag: stored in ")
+    assert (CONTENT in line) is said
 
 
 def test_other_exporters_get_the_same_spans_and_that_of_the_command(
@@ -274,7 +297,8 @@ def test_options_of_the_command_are_its_own(spandag: Spandag, separator: list[st
 def test_other_programs_pass_through(spandag: Spandag) -> None:
     done = spandag("run", "--", "sh", "-c", "cat; echo out; echo err >&2; exit 5")
 
-    assert (done.returncode, done.stdout, done.stderr) == (5, "out\n", CONTENT_LINE + "err\n")
+    # Nothing is stored that one could look at, so nothing is said of it.
+    assert (done.returncode, done.stdout, done.stderr) == (5, "out\n", "err\n")
 
 
 def test_python_path_and_its_sitecustomize_stay(spandag: Spandag, tmp_path: Path) -> None:
@@ -329,7 +353,7 @@ def test_a_python_without_spandag_runs_on_and_says_so_once(spandag: Spandag, tmp
     done = spandag("run", "--", python, "-c", program)
 
     assert (done.returncode, done.stdout) == (0, "fine\n1\n")
-    assert done.stderr == CONTENT_LINE + (
+    assert done.stderr == (
         f"spandag: spandag is not installed in {python}, so what runs there is not recorded; "
         f"install it with: {python} -m pip install spandag\n"
     )
@@ -353,7 +377,7 @@ def test_a_command_that_is_not_there_is_said_in_one_line(spandag: Spandag, tmp_p
     assert spandag("run", "--", "./data.txt").stderr == "spandag: ./data.txt: cannot be executed\n"
     assert spandag("run", "--", "./data.txt").returncode == 126
     done = spandag("run", "--", "./script")
-    assert (done.returncode, done.stderr) == (126, CONTENT_LINE + "spandag: ./script: Exec format error\n")
+    assert (done.returncode, done.stderr) == (126, "spandag: ./script: Exec format error\n")
     assert spandag("run").returncode == 2
 
 

@@ -74,7 +74,7 @@ def test_a_run_that_is_still_running_is_listed_with_what_has_arrived(recording: 
         call()
 
         newest, _ = query.runs(recording.store)
-        assert (newest.name, newest.spent.calls) == ("gpt-5-mini", 1)
+        assert (newest.name, newest.spent.calls) == ("r", 1)
         assert len(query.runs(recording.store, limit=1)) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spandag.query import Tree, TreeNode
+from spandag.query.liveness import INTERRUPTED, RUNNING
 from spandag.query.resolve import SHORT_ID
 from spandag.semconv import NodeType
 
@@ -16,6 +17,8 @@ def after_tree(tree: Tree, *, ids: bool = False) -> list[tuple[str, str]]:
     """
     run = tree.run.id[:SHORT_ID]
     commands = []
+    if tree.run.status == RUNNING:
+        commands.append((f"spandag tree {run} --follow", "the same while it goes on"))
     if tree.run.redos:
         commands.append((f"spandag redos {run}", "what was done again, why, and at what cost"))
     node, what = _of_interest(tree)
@@ -30,9 +33,10 @@ def after_tree(tree: Tree, *, ids: bool = False) -> list[tuple[str, str]]:
 
 
 def _of_interest(tree: Tree) -> tuple[TreeNode | None, str]:
-    """The node that one would look at first: the deepest failure, else the last model call."""
-    failed = [node for node in tree.nodes if node.status == "failed"]
-    if failed:
-        return max(failed, key=lambda node: node.depth), "what failed"
+    """The node that one would look at first: the deepest failure or interruption, else the last model call."""
+    for status, what in (("failed", "what failed"), (INTERRUPTED, "what was interrupted")):
+        found = [node for node in tree.nodes if node.status == status]
+        if found:
+            return max(found, key=lambda node: node.depth), what
     calls = [node for node in tree.nodes if node.node_type == NodeType.LLM]
     return (calls[-1], "the last model call") if calls else (None, "")

@@ -74,20 +74,28 @@ def same_store(named: str | None) -> str:
 
 
 @contextmanager
+def answering() -> Iterator[None]:
+    """What is wrong with the store or the question becomes one line."""
+    from spandag.query import QueryError
+    from spandag.store import StoreError
+
+    try:
+        yield
+    except (StoreError, QueryError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
 def opened_store(named: str | None) -> Iterator[Store]:
     """The store that is meant, open for reading; what is wrong with it or a question becomes one line.
 
     Args:
         named: What ``--store`` says.
     """
-    from spandag.query import QueryError
-    from spandag.store import StoreError, open_store
+    from spandag.store import open_store
 
-    try:
-        with open_store(store_url(named)) as store:
-            yield store
-    except (StoreError, QueryError) as error:
-        raise click.ClickException(str(error)) from error
+    with answering(), open_store(store_url(named)) as store:
+        yield store
 
 
 def check_writable(url: str) -> None:

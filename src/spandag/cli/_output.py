@@ -36,21 +36,26 @@ def print_lines(lines: Sequence[Line], *, err: bool = False) -> None:
     ``NO_COLOR`` turns colours off, ``FORCE_COLOR`` on.
     """
     file = sys.stderr if err else sys.stdout
-    console = _console(file)
+    console = console_for(file)
     for start in range(0, len(lines), _AT_ONCE):
-        console.print(Segments(_segments(lines[start : start + _AT_ONCE])), end="", soft_wrap=True)
+        console.print(segments(lines[start : start + _AT_ONCE]), end="", soft_wrap=True)
     file.flush()
 
 
-def print_json(answer: Any) -> None:
-    """Print an answer as JSON."""
+def print_json(answer: Any, *, indent: int | None = 2) -> None:
+    """Print an answer as JSON.
+
+    Args:
+        answer: As `spandag.query.as_json` takes it.
+        indent: How far what is inside is indented; None for all of it on one line.
+    """
     value = as_json(answer)
-    text = json.dumps(value, ensure_ascii=False, indent=2)
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         # Lone surrogates, or an output that is not Unicode.
-        text = json.dumps(value, indent=2)
+        text = json.dumps(value, indent=indent)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -68,8 +73,8 @@ def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
         store: What ``--store`` said, so that they ask the same one.
     """
     option = same_store(store)
-    program = _program()
-    commands = [(program + command.removeprefix("spandag"), what) for command, what in commands]
+    typed = program()
+    commands = [(typed + command.removeprefix("spandag"), what) for command, what in commands]
     width = max(len(command) for command, _ in commands) + len(option)
     lines: list[Line] = [[]]
     for i, (command, what) in enumerate(commands):
@@ -78,7 +83,7 @@ def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
     print_lines(lines, err=True)
 
 
-def _program() -> str:
+def program() -> str:
     """What to type to run us again: the script's path where the shell would not find it."""
     if shutil.which("spandag"):
         return "spandag"
@@ -88,7 +93,8 @@ def _program() -> str:
     return shlex.quote(min(path, os.path.relpath(path), key=len))
 
 
-def _console(file: TextIO) -> Console:
+def console_for(file: TextIO) -> Console:
+    """A console that prints lines as they are, in colour where a terminal shows it."""
     plain = bool(os.environ.get("NO_COLOR"))
     return _Console(
         file=file,
@@ -104,6 +110,11 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Leave it to whoever runs the command; Rich would end the process here."""
         raise BrokenPipeError
+
+
+def segments(lines: Iterable[Line]) -> Segments:
+    """Lines as Rich prints them."""
+    return Segments(_segments(lines))
 
 
 def _segments(lines: Iterable[Line]) -> Iterable[Segment]:

@@ -24,7 +24,7 @@ def demo(model: str | None, base_url: str | None, store: str | None, as_json: bo
     Everything is executed for real, only the model is scripted unless --model names one.
     A reviewer rejects the first fit; the step is redone with the reviewer's hypothesis.
     """
-    import spandag
+    from spandag._setup import set_up
     from spandag.demo import run_demo
     from spandag.store.errors import StoreError
 
@@ -34,7 +34,7 @@ def demo(model: str | None, base_url: str | None, store: str | None, as_json: bo
             check_writable(url)
         except StoreError as error:
             raise click.ClickException(str(error)) from error
-    spandag.init(url=url, service_name="spandag-demo", capture_content=True)
+    set_up(url=url, service_name="spandag-demo", capture_content=True)
     try:
         result = run_demo(model=model, base_url=base_url)
     except (ImportError, ValueError) as error:

@@ -19,12 +19,14 @@ def import_(cmbagent: str, store: str | None, as_json: bool) -> None:
     Runs, steps, nodes, redos, branches, events, messages and costs come over. Importing the
     same again changes nothing; runs that were still going on are completed.
     """
-    from spandag.cli._output import print_json, print_lines, say, say_next
+    from spandag.cli._output import print_json, print_lines, say_next
+    from spandag.cli._progress import Progress
     from spandag.importers.cmbagent import import_cmbagent
     from spandag.store import StoreError
 
     try:
-        imported = import_cmbagent(store_url(cmbagent), store_url(store), say=say)
+        with Progress("importing", unit="runs") as progress:
+            imported = import_cmbagent(store_url(cmbagent), store_url(store), progress=progress.reach)
     except StoreError as error:
         raise click.ClickException(str(error)) from error
     if as_json:

@@ -12,6 +12,7 @@ import click
 
 from spandag.cli._child_environment import ENV_CONFIG_FILE, ChildEnvironment, child_environment
 from spandag.cli._options import check_writable, json_option, same_store, store_option, store_url
+from spandag.config import Settings, label_of
 
 _CANNOT_EXECUTE = 126
 _NOT_FOUND = 127
@@ -39,8 +40,8 @@ def run(
     Every Python process that COMMAND starts is set up as `opentelemetry-instrument` does
     it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
     honoured and set, so that all of it is one run. Signals are passed on; the exit code is
-    that of COMMAND. Standard output is the command's: with --json, run id and exit code
-    come last on standard error.
+    that of COMMAND. Standard output is the command's. Where the run is stored, and how to see
+    it, comes last on standard error; with --json that is an object, with the exit code.
     """
     from spandag.cli._child_process import ChildProcess
     from spandag.cli._command_span import CommandSpan
@@ -63,7 +64,7 @@ def run(
         try:
             span = CommandSpan(command, child.variables)
             environ = span.propagated(child.variables)
-            _say_what_is_recorded(child)
+            _say_who_decides(child)
         except Exception as error:
             # What the user asked OpenTelemetry for; the command would fail to set it up as well.
             _say(
@@ -77,10 +78,18 @@ def run(
     # Outside: whoever loses patience with a slow backend can interrupt this.
     if span is not None:
         span.end(code)
+        run_id = span.run_id if child.stored else None
+        is_stored = run_id is not None and _is_in_store(url, run_id)
         if as_json:
-            click.echo(json.dumps({"run_id": span.run_id, "exit_code": code}), err=True)
-        elif span.run_id is not None and child.stored and sys.stderr.isatty():
-            _say(f"see what was recorded with: spandag tree {span.run_id[:8]}{same_store(store)}")
+            said = {
+                "run_id": span.run_id,
+                "exit_code": code,
+                "store": label_of(url) if is_stored else None,
+                "content": Settings.capture_content_in_environment(child.variables),
+            }
+            click.echo(json.dumps(said), err=True)
+        elif run_id is not None and is_stored:
+            _say_where_it_is(run_id, label_of(url), store, with_content=child.content_turned_on)
     sys.exit(code)
 
 
@@ -98,9 +107,30 @@ def _is_writable(url: str) -> bool:
     return True
 
 
-def _say_what_is_recorded(child: ChildEnvironment) -> None:
-    if child.content_turned_on:
-        _say("recording message content too, as it goes to the local store only (--no-content turns it off)")
+def _is_in_store(url: str, run_id: str) -> bool:
+    """Whether there is a run to look at: a command that has no agents leaves none."""
+    from spandag.query.runs import is_run
+    from spandag.store import StoreError, open_store
+
+    try:
+        with open_store(url) as store, store.connection() as connection:
+            return is_run(connection, run_id)
+    except StoreError:
+        # Whoever wrote, or could not write, has said so.
+        return False
+
+
+def _say_where_it_is(run_id: str, label: str, store: str | None, *, with_content: bool) -> None:
+    from spandag.cli._output import program
+    from spandag.query.render import Page
+    from spandag.query.resolve import SHORT_ID
+
+    dot = Page(encoding=sys.stderr.encoding or "utf-8").glyphs.dot
+    too = ", message content too, as it goes nowhere else (--no-content turns it off)" if with_content else ""
+    _say(f"stored in {label}{too} {dot} {program()} tree {run_id[:SHORT_ID]}{same_store(store)}")
+
+
+def _say_who_decides(child: ChildEnvironment) -> None:
     if child.variables.get(ENV_CONFIG_FILE):
         _say(f"{ENV_CONFIG_FILE} decides where spans go; name the exporter spandag in it")
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from spandag.query.errors import QueryError
+from spandag.query.liveness import with_standings
 from spandag.query.resolve import resolve_node
 from spandag.query.runs import Run, summary
 from spandag.query.text import decoded, decoded_json, parsed
@@ -109,7 +110,7 @@ def node(store: Store, node: str, *, content: bool = True) -> NodeDetail:
         rows = load_run(connection, found.run_id)
         if rows is None:
             raise QueryError(f"run {found.run_id} was removed meanwhile")
-        for_tree = tree_rows(rows)
+        for_tree = with_standings(connection, tree_rows(rows))
         nodes = {n.id: n for n in tree_of_rows(for_tree, all_spans=True).nodes}
         here = nodes[found.id]
         table = schema.dag_nodes

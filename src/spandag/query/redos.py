@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
 from spandag.query.spent import Spent
 from spandag.query.text import decoded
 from spandag.query.tree import TreeNode, tree_of_rows
 from spandag.semconv import NodeType
-from spandag.store import Store, TreeRows, load_tree, schema
+from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import BranchRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
@@ -24,10 +25,10 @@ class AttemptSummary:
     Attributes:
         node_id: Its node.
         attempt: From 1.
-        status: Of the node.
-        outcome: ``accepted``, ``rejected``, ``failed`` or ``cancelled``; None while it is open.
+        status: Of the node, as in `spandag.query.TreeNode`.
+        outcome: ``accepted``, ``rejected``, ``failed`` or ``cancelled``; None where it has not ended.
         started_at: Unix nanoseconds.
-        ended_at: Unix nanoseconds; None while it is running.
+        ended_at: Unix nanoseconds; None where it has not ended.
         error_type: What went wrong.
         error_message: The error's message.
         spent: Tokens, cost and model calls at and below it.
@@ -60,9 +61,10 @@ class Redo:
         branch_name: ``redo_1`` …
         hypothesis: Why this attempt should do better.
         requested_by: Who asked for it.
-        status: ``active``, ``accepted``, ``rejected``, ``failed``, ``abandoned`` or ``exhausted``.
+        status: ``accepted``, ``rejected``, ``failed``, ``abandoned`` or ``exhausted``; of one that has not ended
+            ``active``, ``interrupted`` or ``open``, as its branch point.
         started_at: Unix nanoseconds.
-        ended_at: Unix nanoseconds; None while it is active.
+        ended_at: Unix nanoseconds; None where it has not ended.
         before: The attempt that was rejected; None where it is not stored.
         after: The attempt that is the redo; None where it is not stored.
     """

@@ -9,10 +9,11 @@ from operator import itemgetter, neg
 
 from sqlalchemy import Connection, case, func, select
 
+from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.spent import Spent, total
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
-from spandag.store import Store, TreeRows, load_tree, schema
+from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import TREE_COLUMNS, RunRecord
 
 UNCOUNTED_TYPES = (NodeType.SPAN, NodeType.BRANCH_POINT)
@@ -32,9 +33,10 @@ class Run:
         id: The trace id.
         name: Of the workflow; None for a trace without GenAI spans.
         task: What it was asked to do.
-        status: ``running``, ``completed``, ``failed`` or ``cancelled``.
+        status: ``completed``, ``failed`` or ``cancelled``; of one that has not ended ``running``,
+            ``interrupted`` where the process that ran it is gone, ``open`` where nobody knows.
         started_at: Unix nanoseconds.
-        ended_at: Unix nanoseconds; None while it is running.
+        ended_at: Unix nanoseconds; None where it has not ended.
         session_id: The session that it belongs to.
         user_id: The user it ran for.
         root_node_id: The node that it takes its name and status from.
@@ -78,6 +80,13 @@ def runs(store: Store, *, limit: int | None = 20) -> list[Run]:
         return newest(connection, limit)
 
 
+def is_run(connection: Connection, run_id: str) -> bool:
+    """Whether a trace is a run: it has a node that is no span of another library."""
+    nodes = schema.dag_nodes
+    found = select(nodes.c.id).where(nodes.c.run_id == run_id, nodes.c.node_type.not_in(UNCOUNTED_TYPES))
+    return connection.execute(found.limit(1)).first() is not None
+
+
 def newest(connection: Connection, limit: int | None) -> list[Run]:
     """As `runs`, on an open connection."""
     table = schema.workflow_runs
@@ -88,7 +97,7 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
         .order_by(table.c.started_at.desc(), table.c.id)
         .limit(limit)
     )
-    found = _with_sums(connection, [RunRecord._make(row) for row in rows])
+    found = _with_sums(connection, runs_with_standings(connection, [RunRecord._make(row) for row in rows]))
     # What is still being written: derived here and now, as far as it can be among the newest.
     latest = (
         select(func.max(schema.dag_nodes.c.started_at))
@@ -113,7 +122,7 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
 
 
 def summary(rows: TreeRows) -> Run:
-    """A run from all of its rows."""
+    """A run from all of its rows, with what is known of what has not ended."""
     types = Counter(map(itemgetter(_NODE_TYPE), rows.nodes))
     return _run(
         rows.run,

@@ -9,13 +9,14 @@ from operator import itemgetter
 from typing import Any
 
 from spandag.query.errors import QueryError
+from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO, Run, summary
 from spandag.query.spent import Spent, own_spending
 from spandag.query.text import Decoded
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
-from spandag.store import Store, TreeRows, load_tree
+from spandag.store import Store, TreeRows
 from spandag.store.facts import TREE_COLUMNS
 
 
@@ -31,7 +32,9 @@ class TreeNode:
         node_type: One of `spandag.semconv.NodeType`.
         name: Of the agent, tool, model, step …
         agent: The agent at work, as recorded on its span.
-        status: ``pending``, ``running``, ``completed``, ``failed``, ``cancelled`` or ``skipped``.
+        status: ``pending``, ``completed``, ``failed``, ``cancelled`` or ``skipped``; of one that has started
+            and not ended ``running``, ``interrupted`` where the process that held it open is gone, ``open``
+            where nobody said who holds it open.
         step_node_id: Attempt 1 of the step that it is part of.
         branch_id: The branch point of the redo that it is part of.
         disposition: ``active``, ``abandoned`` or ``superseded``: the worst of its own and its ancestors'.
@@ -39,7 +42,7 @@ class TreeNode:
         attempt: Of a step and its branch point, from 1.
         outcome: Of an attempt: ``accepted``, ``rejected``, ``failed`` or ``cancelled``.
         started_at: Unix nanoseconds.
-        ended_at: Unix nanoseconds; None while it is running.
+        ended_at: Unix nanoseconds; None where it has not ended.
         model: The model asked for.
         provider: Whose model it is.
         error_type: What went wrong.
@@ -104,17 +107,17 @@ def tree(store: Store, run: str, *, all_spans: bool = False) -> Tree:
     Raises:
         QueryError: No run is meant, or several are.
     """
-    with undisturbed():
-        with store.connection() as connection:
-            run_id = resolve_run(connection, run)
+    with store.connection() as connection:
+        run_id = resolve_run(connection, run)
+        with undisturbed():
             rows = load_tree(connection, run_id)
-        if rows is None:
-            raise QueryError(f"run {run_id} was removed meanwhile")
-        return tree_of_rows(rows, all_spans=all_spans)
+            if rows is None:
+                raise QueryError(f"run {run_id} was removed meanwhile")
+            return tree_of_rows(rows, all_spans=all_spans)
 
 
 def tree_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
-    """As `tree`, of rows that are loaded."""
+    """As `tree`, of rows that are loaded with what is known of what has not ended."""
     run = summary(rows)
     spans = 0 if all_spans else Counter(map(itemgetter(_NODE_TYPE), rows.nodes))[NodeType.SPAN]
     # A trace of plain spans only has nothing else to show.
@@ -151,7 +154,10 @@ def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
             nodes.append(here)
             parents.append(parent)
             if lift_spans and parent is not None:
-                parent.children = [*parent.children, node_id]
+                if parent.children:
+                    parent.children.append(node_id)  # type: ignore[attr-defined]
+                else:
+                    parent.children = [node_id]
             if node_type == NodeType.LLM:
                 here.spent = own.get(node_id, _NOTHING)
             elif node_type == NodeType.BRANCH_POINT and (branch := branches.get(node_id)) is not None:
@@ -165,7 +171,10 @@ def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
             stack += [(child, here) for child in children[::-1]]
     for node, parent in zip(reversed(nodes), reversed(parents), strict=True):
         spent = node.spent
-        if spent is not _NOTHING and parent is not None:
+        if spent is _NOTHING:
+            # Each has its own; it can be added to.
+            node.spent = Spent()
+        elif parent is not None:
             if parent.spent is _NOTHING:
                 parent.spent = Spent()
             parent.spent.add(spent)
@@ -189,31 +198,43 @@ def siblings_in_order(rows: TreeRows) -> dict[str | None, list[tuple[Any, ...]]]
         if len(siblings) > 1:
             # A redo has the place of its step.
             siblings.sort(key=_place if parent_id in redone else index)
-    tops = below.get(None, [])
+    tops = below.get(None, ())
     if len(tops) > 1:
-        ids = {row[_ID] for row in rows.nodes}
-        root = next((row for row in tops if row[_ID] == rows.run.root_node_id), None)
-        orphans = [row for row in tops if _is_orphan(row, root, ids)]
-        if root is not None and orphans:
-            below[None] = [row for row in tops if row not in orphans]
-            below.setdefault(root[_ID], []).extend(orphans)
+        _adopt_orphans(rows, below)
     return below
 
 
-def _is_orphan(row: tuple[Any, ...], root: tuple[Any, ...] | None, ids: set[str]) -> bool:
-    """Whether a node at the top lost its parent, so that it is shown below the run.
-
-    What shares the run's own, remote parent stands beside it.
-    """
-    return (
-        root is not None
-        and root[_NODE_TYPE] == NodeType.RUN
-        and row[_PARENT_SPAN] is not None
-        and row[_PARENT_SPAN] not in ids
-        and row[_PARENT_SPAN] != root[_PARENT_SPAN]
+def _adopt_orphans(rows: TreeRows, below: dict[str | None, list[tuple[Any, ...]]]) -> None:
+    """Put nodes at the top that lost their parents below the run; what shares its remote parent stays beside it."""
+    by_id = {row[_ID]: row for row in rows.nodes}
+    root = by_id.get(rows.run.root_node_id)
+    if root is None or root[_NODE_TYPE] != NodeType.RUN:
+        return
+    above = root
+    while above[_PARENT] is not None:
+        above = by_id[above[_PARENT]]
+    orphans: list[tuple[Any, ...]] = []
+    tops: list[tuple[Any, ...]] = []
+    for row in below[None]:
+        lost = row[_PARENT_SPAN]
+        is_orphan = lost is not None and lost not in by_id and lost != root[_PARENT_SPAN]
         # Otherwise the run would be shown below itself.
-        and row is not root
-    )
+        (orphans if is_orphan and row is not above else tops).append(row)
+    if orphans:
+        below[None] = tops
+        below[root[_ID]] = _by_start(below.get(root[_ID], []), orphans)
+
+
+def _by_start(children: list[tuple[Any, ...]], orphans: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Orphans among children by their start; no redo is torn from its step."""
+    merged: list[tuple[Any, ...]] = []
+    waiting = sorted(orphans, key=itemgetter(_STARTED_AT, _ID), reverse=True)
+    for child in children:
+        if child[_NODE_TYPE] != NodeType.BRANCH_POINT:
+            while waiting and waiting[-1][_STARTED_AT] < child[_STARTED_AT]:
+                merged.append(waiting.pop())
+        merged.append(child)
+    return merged + waiting[::-1]
 
 
 def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:

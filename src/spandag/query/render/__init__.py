@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from spandag.query.render.changes import render_changes
 from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.node import render_node
 from spandag.query.render.redos import render_redos
 from spandag.query.render.runs import render_runs
-from spandag.query.render.tree import render_header, render_tree
+from spandag.query.render.tree import render_header, render_tree, shown_errors
 
 __all__ = [
     "Line",
     "Page",
+    "render_changes",
     "render_header",
     "render_node",
     "render_redos",
     "render_runs",
     "render_tree",
+    "shown_errors",
     "to_text",
 ]

@@ -37,6 +37,7 @@ class Glyphs:
     failed: str
     running: str
     stopped: str
+    interrupted: str
     open: str
     redo: str
     dot: str
@@ -45,8 +46,8 @@ class Glyphs:
     quotes: tuple[str, str]
 
 
-UNICODE = Glyphs("├─ ", "└─ ", "│  ", "   ", "✓", "✗", "●", "■", "○", "↻", "·", "…", "≥ ", ("“", "”"))
-ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "+", "x", "*", "!", "o", "@", "-", "...", ">= ", ('"', '"'))
+UNICODE = Glyphs("├─ ", "└─ ", "│  ", "   ", "✓", "✗", "●", "■", "⊘", "○", "↻", "·", "…", "≥ ", ("“", "”"))
+ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "+", "x", "*", "!", "~", "o", "@", "-", "...", ">= ", ('"', '"'))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Page:
             str(getattr(UNICODE, name)) for name in ("tee", "corner", "bar", "done", "redo", "at_least")
         )
         try:
-            (drawn + UNICODE.ellipsis + UNICODE.failed + UNICODE.running).encode(self.encoding)
+            (drawn + UNICODE.ellipsis + UNICODE.failed + UNICODE.running + UNICODE.interrupted).encode(
+                self.encoding
+            )
         except (UnicodeEncodeError, LookupError):
             return ASCII
         return UNICODE
@@ -146,7 +149,7 @@ def to_text(lines: Sequence[Line]) -> str:
 
 
 def duration(started_at: int | None, ended_at: int | None) -> str:
-    """From start to end, as in ``340ms``, ``1.2s``, ``2m 05s``; empty while it runs."""
+    """From start to end, as in ``340ms``, ``1.2s``, ``2m 05s``; empty where it has not ended."""
     if started_at is None or ended_at is None:
         return ""
     seconds = max(ended_at - started_at, 0) / _NS

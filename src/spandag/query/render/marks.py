@@ -17,6 +17,10 @@ def mark_of(status: str | None, glyphs: Glyphs) -> tuple[str, str]:
             return glyphs.failed, "yellow"
         case "running" | "active":
             return glyphs.running, "cyan"
+        case "interrupted":
+            return glyphs.interrupted, "red"
+        case "open":
+            return glyphs.running, "dim cyan"
         case Outcome.CANCELLED | "abandoned":
             return glyphs.stopped, "yellow"
     return glyphs.open, DIM

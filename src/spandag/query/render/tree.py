@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
+from spandag.query.liveness import RUNNING
 from spandag.query.render.formats import (
     DIM,
     Glyphs,
@@ -53,22 +54,23 @@ class _Row(NamedTuple):
     cells: tuple[str, ...]
 
 
-def render_tree(tree: Tree, page: Page, *, ids: bool = False) -> list[Line]:
+def render_tree(tree: Tree, page: Page, *, ids: bool = False, now: int | None = None) -> list[Line]:
     """Draw a run.
 
     Args:
         tree: The run and its nodes.
         page: Where to draw it.
         ids: Whether to show the beginning of each node's id.
+        now: The time in Unix nanoseconds, to show how long what is running has been so far.
     """
-    lines = [*render_header(tree.run, page), []]
-    rows = _rows(tree, page, ids)
+    lines = [*render_header(tree.run, page, now=now), []]
+    rows = _rows(tree, page, ids, now)
     status_width = max((width_of(row.status[0]) for row in rows), default=0)
     cell_widths = [max((width_of(row.cells[i]) for row in rows), default=0) for i in range(3)]
     right = sum(width + len(_GAP) for width in (status_width, *cell_widths) if width)
     drawn = (width_of(row.prefix) + _length(row.label) for row in rows if not _is_branch_point(row.node))
     label_width = min(max(drawn, default=0), max(page.width - right, _LEAST_LABEL))
-    errors = _shown_errors(tree)
+    errors = shown_errors(tree)
     for row in rows:
         dim = row.node.disposition == _SUPERSEDED
         if _is_branch_point(row.node):
@@ -83,17 +85,23 @@ def render_tree(tree: Tree, page: Page, *, ids: bool = False) -> list[Line]:
             ]
         lines.append(_dimmed(page.cut(line), row.status) if dim else page.cut(line))
         if row.node.id in errors:
-            text = _error(row.node, page)
+            text = error_line(row.node, page)
             lines.append(page.cut([(row.below, DIM), (text, "dim red" if dim else "red")]))
     return lines
 
 
-def render_header(run: Run, page: Page) -> list[Line]:
-    """What a run is and what it took, in two lines."""
+def render_header(run: Run, page: Page, *, now: int | None = None) -> list[Line]:
+    """What a run is and what it took, in two lines.
+
+    Args:
+        run: The run.
+        page: Where to.
+        now: As of `render_tree`.
+    """
     glyphs = page.glyphs
     facts = [
         f"run {run.id[:SHORT_ID]}",
-        duration(run.started_at, run.ended_at),
+        _took(run, now),
         *([f"{run.spent.calls} model call" + "s" * (run.spent.calls != 1)] if run.spent.calls else []),
         tokens(run.spent),
         cost(run.spent, glyphs),
@@ -115,7 +123,7 @@ def render_header(run: Run, page: Page) -> list[Line]:
     ]
 
 
-def _rows(tree: Tree, page: Page, ids: bool) -> list[_Row]:
+def _rows(tree: Tree, page: Page, ids: bool, now: int | None) -> list[_Row]:
     glyphs = page.glyphs
     by_id = {node.id: node for node in tree.nodes}
     with_redo = {node.step_node_id for node in tree.nodes if _is_branch_point(node)}
@@ -135,7 +143,7 @@ def _rows(tree: Tree, page: Page, ids: bool) -> list[_Row]:
             prefix = below[parent.id] + (glyphs.corner if last else glyphs.tee)
             continued = below[parent.id] + (glyphs.blank if last else glyphs.bar)
         below[node.id] = continued
-        label = _label(node, page, several=node.step_node_id in with_redo)
+        label = node_label(node, page, several=node.step_node_id in with_redo)
         if ids:
             shown = node.id if _is_branch_point(node) else node.id[:SHORT_ID]
             label = [(f"{shown} ", "dim cyan"), *label]
@@ -146,13 +154,20 @@ def _rows(tree: Tree, page: Page, ids: bool) -> list[_Row]:
                 continued + (glyphs.bar if node.children and node.depth < deepest else glyphs.blank),
                 label,
                 _status(node, glyphs, several=node.step_node_id in with_redo),
-                (duration(node.started_at, node.ended_at), tokens(node.spent), cost(node.spent, glyphs)),
+                (_took(node, now), tokens(node.spent), cost(node.spent, glyphs)),
             )
         )
     return rows
 
 
-def _label(node: TreeNode, page: Page, *, several: bool) -> Line:
+def node_label(node: TreeNode, page: Page, *, several: bool) -> Line:
+    """A node's type and name.
+
+    Args:
+        node: The node.
+        page: Where to.
+        several: Whether it is an attempt of several.
+    """
     if _is_branch_point(node):
         return _branch_label(node, page)
     name = page.line(node.name)
@@ -187,7 +202,12 @@ def _status(node: TreeNode, glyphs: Glyphs, *, several: bool) -> tuple[str, str]
     return status_cell(node.outcome or node.status, glyphs, mark_only_if_done=not accepted_after_all)
 
 
-def _shown_errors(tree: Tree) -> set[str]:
+def _took(what: Run | TreeNode, now: int | None) -> str:
+    """How long something took, or has taken so far."""
+    return duration(what.started_at, now if what.status == RUNNING else what.ended_at)
+
+
+def shown_errors(tree: Tree) -> set[str]:
     """The nodes whose error is shown: not those that only pass on what a node below says."""
     said: dict[str, set[tuple[str | None, str | None]]] = {}
     shown = set()
@@ -204,7 +224,8 @@ def _shown_errors(tree: Tree) -> set[str]:
     return shown
 
 
-def _error(node: TreeNode, page: Page) -> str:
+def error_line(node: TreeNode, page: Page) -> str:
+    """What went wrong, on one line."""
     # Without its modules: ``RateLimitError`` says enough here.
     kind = page.line(node.error_type, 200).rpartition(".")[2]
     return ": ".join(part for part in (kind, page.line(node.error_message)) if part)
