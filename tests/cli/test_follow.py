@@ -27,7 +27,7 @@ from spandag.query.following import Following
 from spandag.semconv import NodeType
 from spandag.store import open_store
 
-from .conftest import SPANDAG
+from .conftest import SPANDAG, Spandag
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals and signals of POSIX")
 
@@ -421,3 +421,12 @@ def test_what_was_left_open_below_what_has_ended_is_not_waited_for_for_ever(
 
     assert status == 0
     assert "report  ✓ completed" in lines[-2]
+
+
+def test_following_is_what_one_can_type_next_while_a_run_goes_on(process: Process, spandag: Spandag) -> None:
+    run = process.start(NodeType.RUN, "report")
+    follow = f"spandag tree {run_id(run)[:8]} --follow"
+
+    assert follow in spandag("tree", "--store", process.url).stderr
+    process.end(run)
+    assert follow not in spandag("tree", "--store", process.url).stderr

@@ -243,7 +243,7 @@ def test_a_run_that_went_on_is_completed(
 ) -> None:
     import_cmbagent(source_url, store_url)
     with open_store(store_url) as store:
-        assert query.runs(store)[0].status == "running"
+        assert query.runs(store)[0].status == "open"
     finish_run(_with_driver(source_url))
     import_cmbagent(source_url, store_url)
     with open_store(store_url) as store:

@@ -180,7 +180,7 @@ def _standing(writer_id: str | None, alive: Collection[str]) -> str:
 def _writers(connection: Connection, run_id: str, node_ids: Sequence[str]) -> dict[str, str | None]:
     """By node who holds it open.
 
-    Not read with the other columns of all nodes: it stands behind the large ones, and costs a fifth more.
+    Not read with the other columns of all nodes: it stands behind the large ones, which costs something.
     """
     table = schema.dag_nodes
     found: dict[str, str | None] = {}

@@ -36,17 +36,18 @@ class State(Enum):
 def state_of(connection: Connection) -> State:
     """What a database is, found by plain SQL: Alembic takes long to import."""
     inspector = inspect(connection)
-    revision = None
-    if inspector.has_table(schema.VERSION_TABLE):
-        revision = revisions.current(connection)
-    if revision is None:
-        # Also where a downgrade has left nothing but the table of versions.
-        tables = set(inspector.get_table_names()) - {schema.VERSION_TABLE}
+    if not inspector.has_table(schema.VERSION_TABLE):
+        tables = set(inspector.get_table_names())
         if tables >= CMBAGENT_TABLES:
             return State.CMBAGENT
         # On PostgreSQL extensions have views where the tables are.
         views = inspector.get_view_names() if connection.dialect.name == "sqlite" else []
         return State.FOREIGN if tables or views else State.EMPTY
+    revision = revisions.current(connection)
+    if revision is None:
+        # A downgrade has left nothing but the table of versions; an application may have tables beside it,
+        # but not under our names.
+        return State.FOREIGN if schema.metadata.tables.keys() & inspector.get_table_names() else State.EMPTY
     return State.CURRENT if revision == schema.REVISION else State.OTHER_REVISION
 
 
