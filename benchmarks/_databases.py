@@ -47,16 +47,16 @@ def databases(kinds: list[str], versions: dict[str, str] | None = None) -> Itera
                     connection.execute(sql)
 
             def create() -> str:
-                # Those before are done with, and disks are small.
-                drop()
+                # Those before are done with, and disks are small; but two may be compared.
+                drop(but=1)
                 name = f"spandag_benchmark_{os.getpid()}_{next(made)}"
                 execute(f"CREATE DATABASE {name} TEMPLATE template0")
                 names.append(name)
                 return admin.set(database=name).render_as_string(hide_password=False)
 
-            def drop() -> None:
-                while names:
-                    execute(f"DROP DATABASE IF EXISTS {names.pop()} WITH (FORCE)")
+            def drop(but: int = 0) -> None:
+                while len(names) > but:
+                    execute(f"DROP DATABASE IF EXISTS {names.pop(0)} WITH (FORCE)")
 
             stack.callback(drop)
             if versions is not None:

@@ -6,14 +6,15 @@ import statistics
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
 from _databases import NewUrl
-from _report import Report, pairs
+from _report import Report
 from _spans import BATCH, Run, in_batches
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -30,101 +31,121 @@ AT_LEAST = {"sqlite": 0.5, "postgresql": 0.6}
 Rows = dict[str, list[tuple[Any, ...]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One side of a round.
+@dataclass(slots=True)
+class Side:
+    """What one side of a round took.
 
     Attributes:
         batches: Seconds of each batch.
         cpu: Seconds of this process, its threads included.
-        derived: Whether a derivation fell into it, so that it is not of writing alone.
     """
 
-    batches: list[float]
-    cpu: float
-    derived: bool = False
+    batches: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    def add(self, work: Callable[[], None]) -> None:
+        """Do something and note what it took."""
+        cpu, start = time.process_time(), time.perf_counter()
+        work()
+        self.batches.append(time.perf_counter() - start)
+        self.cpu += time.process_time() - cpu
 
 
 def write(report: Report, kind: str, new_url: NewUrl, options: Namespace) -> None:
     """The exporter beside the driver's own upserts of the same rows, a transaction for each batch."""
     # Both sides write one batch first: connections, prepared statements, and the derivation that
     # the first rows of a run ask for.
-    warm, *batches = in_batches(Run().spans(BATCH + options.spans))
-    warm_rows, *finished = [_finished_rows(batch) for batch in (warm, *batches)]
-    nodes = sum(len(rows["dag_nodes"]) for rows in (warm_rows, *finished))
-    rows = sum(len(some) for batch in finished for some in batch.values())
+    spans = in_batches(Run().spans(BATCH + options.spans))
+    finished = [_finished_rows(batch) for batch in spans]
+    nodes = sum(len(rows["dag_nodes"]) for rows in finished)
 
-    def bare() -> Round:
-        url = _created(new_url)
-        database = open_for_writing(url)
-        statements = Statements.of(database.engine.dialect).facts
-        connection = database.engine.raw_connection()
-        cursor = connection.cursor()
-
-        def upsert(batch: Rows) -> None:
-            if kind == "sqlite":
-                cursor.execute("BEGIN IMMEDIATE")
-            for table, some in batch.items():
-                cursor.executemany(statements[table], some)
-            connection.commit()
-
-        try:
-            upsert(warm_rows)
-            taken = _timed([partial(upsert, batch) for batch in finished])
-        finally:
-            connection.close()
-            database.engine.dispose()
-        _require(url, nodes)
-        return taken
-
-    def exporter() -> Round:
-        url = _created(new_url)
-        exporter = SpandagSpanExporter(url=url)
-
-        def export(batch: list[ReadableSpan]) -> None:
-            if exporter.export(batch) is not SpanExportResult.SUCCESS:
-                raise RuntimeError("the exporter lost spans")
-
-        try:
-            export(warm)
-            before = _derived_version(url)
-            taken = _timed([partial(export, batch) for batch in batches])
+    def one_round(bare_first: bool) -> tuple[Side, Side, bool]:
+        bare_url, our_url = _created(new_url), _created(new_url)
+        base, ours = Side(), Side()
+        with _driver(bare_url, kind) as upsert, _exporter(our_url) as export:
+            upsert(finished[0])
+            export(spans[0])
+            before = _derived_version(our_url)
+            # Batch by batch: what else the machine does changes within a second.
+            for number in range(1, len(spans)):
+                sides = [(base, partial(upsert, finished[number])), (ours, partial(export, spans[number]))]
+                for side, work in sides if bare_first == bool(number % 2) else reversed(sides):
+                    side.add(work)
             # Before the shutdown, which derives and brings whatever still waits: SUCCESS may also
             # mean that a batch is on disk.
-            _require(url, nodes)
-            return Round(taken.batches, taken.cpu, _derived_version(url) != before)
-        finally:
-            exporter.shutdown()
+            for url in (bare_url, our_url):
+                _require(url, nodes)
+            return base, ours, _derived_version(our_url) != before
 
-    measured = list(zip(*pairs(bare, exporter, 2 * options.rounds), strict=True))
-    clean = [pair for pair in measured if not pair[1].derived]
+    one_round(True)
+    measured = [one_round(number % 2 == 0) for number in range(2 * options.rounds)]
+    clean = [(base, ours) for base, ours, derived in measured if not derived]
     if len(clean) < len(measured):
         sys.stdout.write(f"{kind}: {len(measured) - len(clean)} rounds do not count, they derived\n")
     if not clean:
         raise RuntimeError("every round took so long that it derived; the machine is too busy")
+    rows = sum(len(some) for batch in finished[1:] for some in batch.values())
     _tell(report, kind, clean, options.spans, rows)
 
 
-def _tell(report: Report, kind: str, measured: list[tuple[Round, Round]], spans: int, rows: int) -> None:
+@contextmanager
+def _driver(url: str, kind: str) -> Iterator[Callable[[Rows], None]]:
+    database = open_for_writing(url)
+    statements = Statements.of(database.engine.dialect).facts
+    connection = database.engine.raw_connection()
+    cursor = connection.cursor()
+
+    def upsert(batch: Rows) -> None:
+        if kind == "sqlite":
+            cursor.execute("BEGIN IMMEDIATE")
+        for table, some in batch.items():
+            cursor.executemany(statements[table], some)
+        connection.commit()
+
+    try:
+        yield upsert
+    finally:
+        connection.close()
+        database.engine.dispose()
+
+
+@contextmanager
+def _exporter(url: str) -> Iterator[Callable[[list[ReadableSpan]], None]]:
+    exporter = SpandagSpanExporter(url=url)
+
+    def export(batch: list[ReadableSpan]) -> None:
+        if exporter.export(batch) is not SpanExportResult.SUCCESS:
+            raise RuntimeError("the exporter lost spans")
+
+    try:
+        yield export
+    finally:
+        exporter.shutdown()
+
+
+def _tell(report: Report, kind: str, measured: list[tuple[Side, Side]], spans: int, rows: int) -> None:
     # A batch of either side now and then waits 200 ms for a timer of the network, idle, or for
     # others on the machine. A side with one more of these would win or lose by them alone.
     usual = [(statistics.median(base.batches), statistics.median(ours.batches)) for base, ours in measured]
-    # Of full batches, as all are.
+    ratios = [base / ours for base, ours in usual]
+    met = sum(ratio >= AT_LEAST[kind] for ratio in ratios)
+    # All batches are full.
     batches = len(measured[0][0].batches)
     base_s, ours_s = (batches * statistics.median(pair[side] for pair in usual) for side in (0, 1))
     report.add(
         f"{kind}: exporter, its median batch",
-        [base / ours for base, ours in usual],
+        ratios,
         "of the bare driver's speed",
         at_least=AT_LEAST[kind],
-        beside=f"{spans / ours_s:,.0f}/s spans, {rows / ours_s:,.0f}/s rows; bare {rows / base_s:,.0f}/s rows",
+        beside=f"in {met} of {len(ratios)} rounds; "
+        f"{spans / ours_s:,.0f}/s spans, {rows / ours_s:,.0f}/s rows; bare {rows / base_s:,.0f}/s rows",
     )
     report.add(
         f"{kind}: exporter, whole rounds",
         [sum(base.batches) / sum(ours.batches) for base, ours in measured],
         "of the bare driver's speed",
-        beside=f"batches over three times the median: {_stalled(base for base, _ in measured)} bare, "
-        f"{_stalled(ours for _, ours in measured)} ours, of {batches * len(measured)} each",
+        beside=f"batches over three times the median: {_stalled([base for base, _ in measured])} bare, "
+        f"{_stalled([ours for _, ours in measured])} ours, of {batches * len(measured)} each",
     )
     base_cpu, ours_cpu = (statistics.median(pair[side].cpu for pair in measured) for side in (0, 1))
     report.add(
@@ -135,18 +156,8 @@ def _tell(report: Report, kind: str, measured: list[tuple[Round, Round]], spans:
     )
 
 
-def _stalled(rounds: Any) -> int:
-    return sum(taken > 3 * statistics.median(each.batches) for each in rounds for taken in each.batches)
-
-
-def _timed(work: list[Callable[[], None]]) -> Round:
-    taken = []
-    cpu = time.process_time()
-    for each in work:
-        start = time.perf_counter()
-        each()
-        taken.append(time.perf_counter() - start)
-    return Round(taken, time.process_time() - cpu)
+def _stalled(sides: list[Side]) -> int:
+    return sum(taken > 3 * statistics.median(side.batches) for side in sides for taken in side.batches)
 
 
 def _created(new_url: NewUrl) -> str:

@@ -11,7 +11,8 @@ import pytest
 from spandag_test_databases import connected
 from sqlalchemy import func, select
 
-from spandag.store import open_store, schema
+from spandag.store import Writer, open_store, schema
+from spandag.store.spool import Spool, folder_of
 
 SECONDS = float(os.environ.get("SPANDAG_TEST_SECONDS", "8"))
 """How long eight processes write at once; a minute to be sure."""
@@ -48,7 +49,7 @@ def complaints(said: str) -> list[str]:
     return [line for line in said.splitlines() if not line.startswith("spandag: recording to ")]
 
 
-def test_eight_processes_write_the_same_and_different_runs(store_url: str) -> None:
+def test_eight_processes_write_the_same_and_different_runs(store_url: str, own_spool: Path) -> None:
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, store_url, str(number), str(SECONDS)],
@@ -62,6 +63,12 @@ def test_eight_processes_write_the_same_and_different_runs(store_url: str) -> No
     assert [complaints(said) for _, said in done] == [[]] * 8
     assert [process.returncode for process in processes] == [0] * 8
     written = sum(int(spans) for spans, _ in done)
+    # What a busy store did not take until a process had to end waits on disk for the next one.
+    spool = Spool(folder_of(store_url, own_spool), 10**9)
+    writer = Writer(store_url)
+    spool.drain(writer.write)
+    writer.close()
+    assert spool.is_empty()
     nodes = schema.dag_nodes
     with connected(store_url) as connection:
         assert connection.execute(select(func.count()).select_from(nodes)).scalar_one() == written

@@ -68,7 +68,8 @@ def test_threads_read_one_store_while_another_process_writes(
 
 
 def test_threads_settle_one_store(writer: Writer, store_url: str, redone_run: list[ReadableSpan]) -> None:
-    writer.write(project(redone_run[1:]))
+    writer.write(project(redone_run[1:5]))
+    writer.write(project(redone_run[5:]))
     with open_store(store_url) as store, ThreadPoolExecutor(THREADS) as threads:
         settled = [threads.submit(store.settle) for _ in range(THREADS)]
         assert sum(each.result(timeout=30) for each in settled) == 1

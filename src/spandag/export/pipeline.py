@@ -26,7 +26,7 @@ from spandag.export.counters import count
 from spandag.export.project import project
 from spandag.export.storing import Storing
 from spandag.store.rows import Batch
-from spandag.store.spool import Spool, folder_of, size_of
+from spandag.store.spool import Spool, folder_of, memory_of
 
 FLUSH_S = 0.5
 """How long a span waits for others at most."""
@@ -274,7 +274,7 @@ class Pipeline:
         batch = project(fresh.values(), writer_id=self.writer_id)
         ended = [key for key in ended if key in fresh]
         self._underway.update(ended)
-        handed = Handed(batch, ended, size_of(batch), generation, bool(self._open))
+        handed = Handed(batch, ended, memory_of(batch), generation, bool(self._open))
         with self._changed:
             fits = not self._handed or self._handed_bytes + handed.size <= self.settings.backlog
             waits = fits and not self._is_stuck and not self._storing.is_away()

@@ -15,7 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ _LOST = ".lost"
 _UNFINISHED = ".part"
 _NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.batch")
 _FORMAT = 1
+
+# Of a node with what belongs to it, and of an event with its traceback.
+_NODE_BYTES = 3_000
+_EVENT_BYTES = 2_000
 
 # How long the size of the folder is taken for known; other processes write into it, too.
 _KNOWN_S = 1.0
@@ -271,15 +275,9 @@ def decoded(text: str) -> Batch:
     return batch
 
 
-def size_of(batch: Batch) -> int:
-    """About how many bytes of memory a batch takes."""
-    size = 0
-    for field in fields(batch):
-        rows = getattr(batch, field.name)
-        if field.name in _ROWS and rows:
-            size += 600 * len(rows)
-    size += sum(len(node.attributes or "") for node in batch.dag_nodes)
-    size += sum(len(node.input_preview or "") + len(node.output_preview or "") for node in batch.dag_nodes)
+def memory_of(batch: Batch) -> int:
+    """About how many bytes of memory a batch takes; what can be large is what was said."""
+    size = _NODE_BYTES * len(batch.dag_nodes) + _EVENT_BYTES * len(batch.execution_events)
     return size + sum(len(message.content) for message in batch.messages.values())
 
 
