@@ -78,7 +78,7 @@ def write(report: Report, kind: str, new_url: NewUrl, options: Namespace) -> Non
             return base, ours, _derived_version(our_url) != before
 
     one_round(True)
-    measured = [one_round(number % 2 == 0) for number in range(2 * options.rounds)]
+    measured = [one_round(number % 2 == 0) for number in range(3 * options.rounds)]
     clean = [(base, ours) for base, ours, derived in measured if not derived]
     if len(clean) < len(measured):
         sys.stdout.write(f"{kind}: {len(measured) - len(clean)} rounds do not count, they derived\n")

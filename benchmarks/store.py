@@ -206,7 +206,7 @@ def main() -> None:
     options = parser.parse_args()
     quick, wanted = options.quick, options.only
     options.rounds = 2 if quick else 7
-    options.spans = 2_048 if quick else 4_096
+    options.spans = 2_048 if quick else 3_072
     options.nodes = 20_000 if quick else 1_000_000
     options.sizes = (100, 1_000, 5_000) if quick else (1_000, 10_000, 100_000)
     report = Report("store", versions())
