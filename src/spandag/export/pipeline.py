@@ -126,8 +126,12 @@ class Pipeline:
                 self._queue.popleft()
                 self.drop(1, "spans come faster than rows can be made of them")
 
-    def export(self, spans: Iterable[ReadableSpan], timeout_s: float) -> bool:
-        """Hand over ended spans and wait until they are stored, or at least on disk.
+    def export(self, spans: Iterable[ReadableSpan], timeout_s: float | None) -> bool:
+        """Hand over ended spans.
+
+        Args:
+            spans: Those that the live processor has brought already cost nothing.
+            timeout_s: How long to wait until they are stored, or at least on disk; None for not at all.
 
         Returns:
             False where spans were dropped, or it took too long.
@@ -136,8 +140,8 @@ class Pipeline:
         for span in spans:
             context = span.get_span_context()
             if context is not None and (context.trace_id, context.span_id) not in self._stored:
-                self._queue.append(span)
-        return self.flush(timeout_s) and self.dropped == dropped
+                self.add(span)
+        return (timeout_s is None or self.flush(timeout_s)) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
