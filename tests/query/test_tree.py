@@ -179,14 +179,6 @@ def test_depth_does_not_matter(recording: Recording) -> None:
     assert [node.depth for node in tree.nodes] == list(range(3000))
 
 
-def test_nothing_that_is_added_to_one_node_shows_at_another(recording: Recording) -> None:
-    recording.exporter.export(spans((1, None), (2, 1), (3, 1)))
-    nodes = query.tree(recording.store, "last").nodes
-    nodes[-1].spent.add(Spent(calls=5))
-    assert [node.spent.calls for node in nodes] == [0, 0, 5]
-    assert {node.spent.calls for node in query.tree(recording.store, "last").nodes} == {0}
-
-
 def test_an_unfinished_run_shows_what_has_arrived(recording: Recording) -> None:
     run = spandag.run("r")
     with run, spandag.phase("p"):

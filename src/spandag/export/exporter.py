@@ -112,19 +112,18 @@ class SpandagSpanExporter(SpanExporter):
         ]
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Bring spans into the store; what it cannot take now waits on disk.
+        """Bring spans into the store; what it cannot take now waits in memory or on disk.
 
-        Never raises. Where a live processor stands beside, whose `force_flush` waits for the
-        store, this does not: a batch processor that has to wait drops what comes meanwhile.
-        FAILURE says that spans are lost, or that it takes longer than ``OTEL_EXPORTER_SPANDAG_TIMEOUT``.
+        Never raises. FAILURE says that spans are lost, or, where no live processor stands beside
+        to bring the same spans, that it takes longer than ``OTEL_EXPORTER_SPANDAG_TIMEOUT``.
         """
         if self.is_shut_down:
             return SpanExportResult.FAILURE
         with guard("export spans"):
             if spans and self.resource is None:
                 self._learn(spans[0].resource)
-            waits = None if self.live is not None else self.settings.timeout / 1000
-            if self._opened().export(spans, waits):
+            is_live = self.live is not None
+            if self._opened().export(spans, self.settings.timeout / 1000, is_live=is_live):
                 return SpanExportResult.SUCCESS
         return SpanExportResult.FAILURE
 

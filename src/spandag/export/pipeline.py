@@ -37,6 +37,8 @@ AT_ONCE = 512
 # Spans that wait to be made rows of; beyond that, whoever brings more waits a moment.
 _MOST_SPANS = 4_096
 _A_MOMENT_S = 0.001
+# How long an export waits for a store where nothing depends on it.
+_A_WHILE_S = 0.1
 # Spans of which it is known that they were stored: the exporter brings them a few seconds later.
 _REMEMBERED = 16_384
 
@@ -126,12 +128,15 @@ class Pipeline:
                 self._queue.popleft()
                 self.drop(1, "spans come faster than rows can be made of them")
 
-    def export(self, spans: Iterable[ReadableSpan], timeout_s: float | None) -> bool:
-        """Hand over ended spans.
+    def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
+        """Hand over ended spans and wait until they are stored, or at least on disk.
 
         Args:
             spans: Those that the live processor has brought already cost nothing.
-            timeout_s: How long to wait until they are stored, or at least on disk; None for not at all.
+            timeout_s: Seconds to wait for the store.
+            is_live: Whether a live processor stands beside the exporter, which brings and flushes the
+                same spans. Then a store that is busy is waited for no longer than a moment: a batch
+                processor that has to wait drops what comes meanwhile.
 
         Returns:
             False where spans were dropped, or it took too long.
@@ -141,7 +146,10 @@ class Pipeline:
             context = span.get_span_context()
             if context is not None and (context.trace_id, context.span_id) not in self._stored:
                 self.add(span)
-        return (timeout_s is None or self.flush(timeout_s)) and self.dropped == dropped
+        if is_live:
+            self._wait_for(self._hasten(), min(timeout_s, _A_WHILE_S))
+            return self.dropped == dropped
+        return self.flush(timeout_s) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -149,19 +157,9 @@ class Pipeline:
         Returns:
             Whether it is.
         """
-        started = self._start()
-        with self._changed:
-            target = self._generation + 1
-            self._hurry = True
-            self._wake.set()
-            if not started:
-                self._changed.release()
-                try:
-                    self._run_here()
-                finally:
-                    self._changed.acquire()
-            if self._changed.wait_for(lambda: self._is_done(target), timeout_s):
-                return True
+        target = self._hasten()
+        if self._wait_for(target, timeout_s):
+            return True
         # The store takes its time, and may never answer. Written twice, a batch does no harm.
         self._is_stuck = True
         for handed in list(self._handed):
@@ -169,6 +167,21 @@ class Pipeline:
                 self._spool(handed)
         with self._changed:
             return self._is_done(target)
+
+    def _hasten(self) -> int:
+        """Have rows made at once of what was handed over; tells of which drain of the queue they are."""
+        started = self._start()
+        with self._changed:
+            target = self._generation + 1
+            self._hurry = True
+        self._wake.set()
+        if not started:
+            self._run_here()
+        return target
+
+    def _wait_for(self, generation: int, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._is_done(generation), timeout_s)
 
     def _is_done(self, generation: int) -> bool:
         return self._drained >= generation and all(

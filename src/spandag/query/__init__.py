@@ -12,7 +12,8 @@ from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.runs import Run, runs
 from spandag.query.spent import Spent
-from spandag.query.tree import Tree, TreeNode, tree
+from spandag.query.tree import Tree, tree
+from spandag.query.tree_node import TreeNode
 
 __all__ = [
     "AttemptSummary",

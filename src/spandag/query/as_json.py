@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from spandag.query.spent import Spent
+from spandag.query.tree_node import TreeNode
 
 
 def as_json(answer: Any) -> Any:
@@ -15,16 +17,11 @@ def as_json(answer: Any) -> Any:
     ``output_tokens``, ``cost_usd`` and ``unpriced_calls``.
     """
     if is_dataclass(answer) and not isinstance(answer, type):
-        result: dict[str, Any] = {}
-        for field in fields(answer):
-            value = getattr(answer, field.name)
-            if isinstance(value, Spent):
-                result.update(_flat(value))
-            else:
-                result[field.name] = as_json(value)
-        return result
+        return _flat((field.name, getattr(answer, field.name)) for field in fields(answer))
+    if isinstance(answer, TreeNode):
+        return _flat((name, getattr(answer, name)) for name in answer.FIELDS)
     if isinstance(answer, tuple) and hasattr(answer, "_asdict"):
-        return {name: as_json(value) for name, value in answer._asdict().items()}
+        return _flat(answer._asdict().items())
     if isinstance(answer, list | tuple):
         return [as_json(item) for item in answer]
     if isinstance(answer, dict):
@@ -32,5 +29,11 @@ def as_json(answer: Any) -> Any:
     return answer
 
 
-def _flat(spent: Spent) -> dict[str, Any]:
-    return {field.name: getattr(spent, field.name) for field in fields(spent)}
+def _flat(named: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in named:
+        if isinstance(value, Spent):
+            result.update(value._asdict())
+        else:
+            result[name] = as_json(value)
+    return result

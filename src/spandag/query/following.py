@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from spandag.query.errors import QueryError
 from spandag.query.liveness import INTERRUPTED, OPEN, RUNNING, load_tree
-from spandag.query.tree import Tree, TreeNode, tree_of_rows
+from spandag.query.tree import Tree, tree_of_rows
+from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows

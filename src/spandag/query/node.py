@@ -12,7 +12,8 @@ from spandag.query.liveness import with_standings
 from spandag.query.resolve import resolve_node
 from spandag.query.runs import Run, summary
 from spandag.query.text import decoded, decoded_json, parsed
-from spandag.query.tree import TreeNode, tree_of_rows
+from spandag.query.tree import tree_of_rows
+from spandag.query.tree_node import TreeNode
 from spandag.store import Store, load_run, schema
 from spandag.store.facts import CostRecord, EventRecord, tree_rows
 

@@ -11,7 +11,8 @@ from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
 from spandag.query.spent import Spent
 from spandag.query.text import decoded
-from spandag.query.tree import TreeNode, tree_of_rows
+from spandag.query.tree import tree_of_rows
+from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import BranchRecord

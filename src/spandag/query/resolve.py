@@ -30,6 +30,11 @@ class NodeId(NamedTuple):
     id: str
 
 
+def is_run_id(text: str) -> bool:
+    """Whether a text is the whole id of some run, in the store or not."""
+    return len(text) == _RUN_DIGITS and _HEX.issuperset(text)
+
+
 def resolve_run(connection: Connection, text: str) -> str:
     """The id of a run.
 

@@ -121,9 +121,20 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
     return found[:limit]
 
 
-def summary(rows: TreeRows) -> Run:
-    """A run from all of its rows, with what is known of what has not ended."""
-    types = Counter(map(itemgetter(_NODE_TYPE), rows.nodes))
+def node_types(rows: TreeRows) -> Counter[str]:
+    """How many nodes a run has of each type."""
+    return Counter(map(itemgetter(_NODE_TYPE), rows.nodes))
+
+
+def summary(rows: TreeRows, types: Counter[str] | None = None) -> Run:
+    """A run from all of its rows, with what is known of what has not ended.
+
+    Args:
+        rows: Of the run.
+        types: Its `node_types`, where they are known.
+    """
+    if types is None:
+        types = node_types(rows)
     return _run(
         rows.run,
         nodes=len(rows.nodes) - sum(types[node_type] for node_type in UNCOUNTED_TYPES),

@@ -7,12 +7,10 @@ whatever instrumentations saw the same call.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(slots=True)
-class Spent:
+class Spent(NamedTuple):
     """Sums over model calls.
 
     Attributes:
@@ -34,14 +32,22 @@ class Spent:
         """Tokens in and out."""
         return self.input_tokens + self.output_tokens
 
-    def add(self, other: Spent) -> None:
-        """Add another sum to this one."""
-        self.calls += other.calls
-        self.input_tokens += other.input_tokens
-        self.output_tokens += other.output_tokens
-        self.unpriced_calls += other.unpriced_calls
-        if other.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0.0) + other.cost_usd
+    def plus(self, other: Spent) -> Spent:
+        """This sum and another one."""
+        calls, read, written, cost, unpriced = self
+        more_calls, more_read, more_written, more_cost, more_unpriced = other
+        if cost is None:
+            cost = more_cost
+        elif more_cost is not None:
+            cost += more_cost
+        # Of a large run there are many; the usual way to make one takes longer than the sums.
+        return tuple.__new__(
+            Spent,
+            (calls + more_calls, read + more_read, written + more_written, cost, unpriced + more_unpriced),
+        )
+
+
+NOTHING = Spent()
 
 
 def own_spending(costs: Iterable[tuple[Any, ...]]) -> dict[str, Spent]:

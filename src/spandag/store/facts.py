@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table, and_, bindparam, select
+from sqlalchemy import Connection, Dialect, Select, Table, and_, bindparam, select
 
 from spandag import semconv
 from spandag.semconv import LinkType
@@ -235,9 +234,7 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
         events=[
             EventRecord._make(row)
             for row in connection.execute(
-                select(*_columns(schema.execution_events, EventRecord._fields)).where(
-                    schema.execution_events.c.run_id == run_id
-                )
+                _of_run(schema.execution_events, EventRecord._fields), {"run_id": run_id}
             )
         ],
         costs=_read_costs(connection, run_id),
@@ -276,10 +273,8 @@ def tree_rows(rows: RunRows) -> TreeRows:
 
 def read_header(connection: Connection, run_id: str) -> RunRecord | None:
     """A run's own row; None where the store has no such run."""
-    table = schema.workflow_runs
-    row = connection.execute(
-        select(*_columns(table, RunRecord._fields)).where(table.c.id == run_id)
-    ).one_or_none()
+    found = connection.execute(_of_run(schema.workflow_runs, RunRecord._fields), {"run_id": run_id})
+    row = found.one_or_none()
     return None if row is None else RunRecord._make(row)
 
 
@@ -293,8 +288,7 @@ def _read_costs(connection: Connection, run_id: str) -> list[CostRecord]:
 
 
 def _read_branches(connection: Connection, run_id: str) -> list[BranchRecord]:
-    table = schema.branches
-    rows = connection.execute(select(*_columns(table, BranchRecord._fields)).where(table.c.run_id == run_id))
+    rows = connection.execute(_of_run(schema.branches, BranchRecord._fields), {"run_id": run_id})
     return [BranchRecord._make(row) for row in rows]
 
 
@@ -331,10 +325,6 @@ def read_task(connection: Connection, run_id: str, root_node_id: str | None) -> 
     ).scalar_one_or_none()
 
 
-def _columns(table: Table, names: Sequence[str]) -> list[Any]:
-    return [table.c[name] for name in names]
-
-
 def _records(connection: Connection, table: Table, kind: type[RecordT], run_id: str) -> list[RecordT]:
     rows = _rows(connection, table, kind._fields, run_id)  # type: ignore[attr-defined]
     return list(map(kind._make, rows))  # type: ignore[attr-defined]
@@ -354,6 +344,12 @@ def _rows(connection: Connection, table: Table, names: tuple[str, ...], run_id: 
 
 
 @lru_cache(maxsize=32)
+def _of_run(table: Table, names: tuple[str, ...]) -> Select[Any]:
+    """Columns of the rows of the run ``:run_id``; made once, since making it takes as long as running it."""
+    run_id = table.c.id if table is schema.workflow_runs else table.c.run_id
+    return select(*[table.c[name] for name in names]).where(run_id == bindparam("run_id"))
+
+
+@lru_cache(maxsize=32)
 def _sql_of_run(dialect: Dialect, table: Table, names: tuple[str, ...]) -> str:
-    statement = select(*_columns(table, names)).where(table.c.run_id == bindparam("run_id"))
-    return str(statement.compile(dialect=dialect))
+    return str(_of_run(table, names).compile(dialect=dialect))

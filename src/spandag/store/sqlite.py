@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from spandag.store.errors import NoStoreError, StoreError
 
@@ -93,7 +95,8 @@ def engine(path: Path, *, write: bool) -> Engine:
 
     A writing engine keeps one connection and takes the write lock when a
     transaction begins, so that what it reads stays true until it commits. A
-    reading one opens a connection each time, which can be used in any thread.
+    reading one keeps a few, since a new one reads the whole schema first; each
+    can be used in any thread, by one at a time.
     """
     if sqlite3.sqlite_version_info < _MINIMUM:
         raise StoreError(
@@ -117,10 +120,39 @@ def engine(path: Path, *, write: bool) -> Engine:
         return connection
 
     begin = "BEGIN IMMEDIATE" if write else "BEGIN"
-    options: dict[str, Any] = {"poolclass": QueuePool, "pool_size": 1} if write else {"poolclass": NullPool}
-    result = create_engine("sqlite://", creator=connect, **options)
+    # However many threads read, none has to wait for another.
+    options = {"pool_size": 1} if write else {"max_overflow": -1, "pool_use_lifo": True}
+    result = create_engine("sqlite://", creator=connect, poolclass=QueuePool, **options)
     event.listen(result, "begin", _beginner(begin))
+    if not write:
+        event.listen(result, "connect", _note_origin(path))
+        event.listen(result, "checkout", _require_origin)
     return result
+
+
+_IS_GONE, _PID = "spandag_is_gone", "spandag_pid"
+
+
+def _note_origin(path: Path) -> Callable[[Any, ConnectionPoolEntry], None]:
+    def connected(connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[_IS_GONE], entry.info[_PID] = watch(path), os.getpid()
+
+    return connected
+
+
+def _require_origin(connection: Any, entry: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+    """Have the pool open another connection where this one is of the process before a fork, or of a file that is gone."""
+    if entry.info[_PID] != os.getpid():
+        # SQLite must not even close what was opened before a fork: that would give up the parent's locks.
+        _of_parents.append(connection)
+        entry.dbapi_connection = proxy.dbapi_connection = None  # type: ignore[misc]
+        raise DisconnectionError("opened before the fork")
+    if entry.info[_IS_GONE]():
+        raise DisconnectionError("another file has taken its place")
+
+
+# Kept, so that they are not closed.
+_of_parents: list[Any] = []
 
 
 def _beginner(statement: str) -> Callable[[Connection], None]:

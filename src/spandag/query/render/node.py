@@ -21,7 +21,7 @@ from spandag.query.render.formats import (
 )
 from spandag.query.render.marks import status_cell
 from spandag.query.resolve import SHORT_ID
-from spandag.query.tree import TreeNode
+from spandag.query.tree_node import TreeNode
 from spandag.semconv import EXCEPTION_STACKTRACE, NodeType
 
 _INDENT = "  "

@@ -21,7 +21,8 @@ from spandag.query.render.formats import (
 from spandag.query.render.marks import status_cell
 from spandag.query.resolve import SHORT_ID
 from spandag.query.runs import Run
-from spandag.query.tree import Tree, TreeNode
+from spandag.query.tree import Tree
+from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType, Outcome
 
 _SUPERSEDED = "superseded"
