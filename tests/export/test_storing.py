@@ -53,7 +53,7 @@ def test_a_process_removes_runs_that_are_kept_no_longer(
     assert run_names(store_url) == []
     # Nor does it come back.
     here.write(project([old_run(1)]), has_open=False)
-    here.close(0)
+    here.close(0, 10)
     assert run_names(store_url) == []
 
 
@@ -67,7 +67,7 @@ def test_a_process_settles_what_another_left_behind(store_url: str, tmp_path: Pa
     here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6))
     here.write(project([old_run(3)]), has_open=False)
     here.tend(has_open=False)
-    here.close(0)
+    here.close(0, 10)
     assert run_names(store_url) == ["run 1", "run 2", "run 3"]
 
 

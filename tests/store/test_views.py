@@ -184,8 +184,8 @@ def spent_of(row: dict[str, Any]) -> Spent:
     [
         (views_0002.views, "sqlite", "f9b48822f212b8c6ec7fe589b39f91a612753a4ace0601c0862293f61817042c"),
         (views_0002.views, "postgresql", "a6b52a253c5220859e1dc84727f2d0432ffff97b1960c5706914d9552950f80a"),
-        (views.views, "sqlite", "7f6be1a8e81961de064dc06c0126acf09d9c586abf267571b744530a6bdbf6d9"),
-        (views.views, "postgresql", "b29e9430c16717496143a99dce0bb7d87e6c56cb6c331d728b8877350bf3c30b"),
+        (views.views, "sqlite", "c6a381d0a0642f0c2c14c9167f43324e00ab424da8d82eb834e41010b2961d0e"),
+        (views.views, "postgresql", "67a349282d806f17dfdcf831a57177c6d25f525c5d1268f773a5cb5a5c6aa583"),
     ],
 )
 def test_what_a_revision_creates_does_not_change(

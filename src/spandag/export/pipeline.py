@@ -200,7 +200,7 @@ class Pipeline:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
-            self._storing.close(self.dropped)
+            self._storing.close(self.dropped, until - time.monotonic())
 
     def drop(self, spans: int, reason: str) -> None:
         """Count spans that are lost; said once."""
@@ -357,6 +357,7 @@ class Pipeline:
                     self._handed.popleft()
                     self._handed_bytes -= handed.size
                 self._changed.notify_all()
+        self._storing.derive(is_busy=bool(self._handed))
 
     def _run_here(self) -> None:
         """Both threads' work, where there can be no threads any more."""

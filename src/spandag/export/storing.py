@@ -24,6 +24,10 @@ _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 # How often a look is taken at what other processes have left on disk.
 _LOOK_S = 10.0
+# How long runs are derived before a look at whether there is something to write, and how often they are
+# while there always is.
+_DERIVE_S = 0.2
+_DERIVE_EVERY_S = 2.0
 # How often it is asked whether runs are to be removed, and when first.
 _TIDY_S = 3600.0
 _FIRST_TIDY_S = 5.0
@@ -56,6 +60,7 @@ class Storing:
         self._reason = ""
         self._said = False
         self._look_at = 0.0
+        self._derive_at = 0.0
         # Not with the first spans: a program that is over soon has no time for it.
         self._tidy_at = time.monotonic() + _FIRST_TIDY_S
         self._has_adopted = False
@@ -80,6 +85,8 @@ class Storing:
             return max(0.05, self._away_until - now)
         if self._writer is None:
             return None
+        if self._writer.is_due():
+            return 0.0
         due = [self._look_at - now, self._tidy_at - now]
         if has_open:
             due.append(self._beat_at + HEARTBEAT_S - now)
@@ -96,17 +103,33 @@ class Storing:
             if has_open:
                 # Before the rows that need it: whoever reads them finds that somebody is alive.
                 self._beat(writer)
-            writer.write(batch)
+            # What follows from it can also be had when reading: batches that wait come first.
+            writer.write(batch, derive=False)
         except StoreError as error:
             self._went_away(error)
             return False
         self._is_back()
-        self._drain(writer)
+        self._drain(writer, has_open=has_open)
         if not self._has_adopted:
             self._has_adopted = True
             with suppress(StoreError):
                 writer.adopt()
         return True
+
+    def derive(self, *, is_busy: bool) -> None:
+        """Derive runs that are due, for a while.
+
+        Args:
+            is_busy: Whether batches wait; then it is done now and then only.
+        """
+        now = time.monotonic()
+        if self._writer is None or self.is_away() or (is_busy and now < self._derive_at):
+            return
+        try:
+            self._writer.catch_up(_DERIVE_S)
+        except StoreError as error:
+            self._went_away(error)
+        self._derive_at = time.monotonic() + _DERIVE_EVERY_S
 
     def tend(self, *, has_open: bool) -> None:
         """What is to be done without a batch: heartbeat, derivations, what waits on disk."""
@@ -119,27 +142,32 @@ class Storing:
             elif self._pause:
                 # There need not be a word to say to find out whether it is back.
                 writer.ping()
-            writer.catch_up()
+            writer.catch_up(_DERIVE_S)
         except StoreError as error:
             self._went_away(error)
             return
         self._is_back()
-        self._drain(writer)
+        self._drain(writer, has_open=has_open)
         self._tidy(writer)
 
-    def close(self, dropped: int) -> None:
-        """Say that this process has ended, as far as the store listens."""
+    def close(self, dropped: int, for_s: float) -> None:
+        """Say that this process has ended, as far as the store listens.
+
+        Args:
+            dropped: Spans that were lost.
+            for_s: Seconds that deriving may still take.
+        """
         told = not dropped
         if self._writer is not None:
             try:
                 if not self._pause:
-                    self._drain(self._writer)
+                    self._drain(self._writer, has_open=False)
                     if self._beat_at or dropped:
                         self._writer.beat(self._writer_id, dropped=dropped, closed=True)
                         told = True
             except StoreError as error:
                 logger.debug("spandag: could not close the store: %s", error)
-            self._writer.close()
+            self._writer.close(for_s)
             self._writer = None
         if not told and not self.is_hopeless:
             self.spool.note_lost(self._writer_id, dropped)
@@ -190,8 +218,14 @@ class Storing:
         self._pause = self._away_until = 0.0
         self._reason = ""
 
-    def _drain(self, writer: Writer) -> None:
+    def _drain(self, writer: Writer, *, has_open: bool) -> None:
         """Bring what waits on disk into the store; of this process, and of others that have ended."""
+
+        def write(batch: Batch) -> None:
+            writer.write(batch, derive=False)
+            if has_open:
+                self._beat(writer)
+
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -199,17 +233,28 @@ class Storing:
         if self.spool.is_empty():
             return
         try:
-            self.spool.drain(writer.write)
+            self.spool.drain(write)
         except StoreError as error:
-            try:
-                writer.ping()
-            except StoreError:
-                self._went_away(error)
-                self._look_at = 0.0
-                return
-            # The store is there: what it refuses is this batch.
             refused = self.spool.current
-            if refused is not None:
+            if refused is None or _is_of_the_store(error):
+                self._went_away(error)
+            else:
                 logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
                 self.spool.set_aside(refused)
             self._look_at = 0.0
+
+
+_OF_A_BATCH = frozenset({"DataError", "IntegrityError", "InterfaceError", "ProgrammingError"})
+_SQLSTATES_OF_THE_SCHEMA = "42"
+
+
+def _is_of_the_store(error: StoreError) -> bool:
+    """Whether it is the store that cannot take anything now, rather than one batch that it will never take.
+
+    By the classes of PEP 249; a lock, a lost connection, a full disk or a damaged file have others.
+    """
+    cause: object = getattr(error.__cause__, "orig", None) or error.__cause__
+    if str(getattr(cause, "sqlstate", None)).startswith(_SQLSTATES_OF_THE_SCHEMA):
+        # Somebody has changed the tables.
+        return True
+    return _OF_A_BATCH.isdisjoint(kind.__name__ for kind in type(cause).__mro__)

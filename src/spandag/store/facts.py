@@ -292,14 +292,20 @@ def _read_branches(connection: Connection, run_id: str) -> list[BranchRecord]:
     return [BranchRecord._make(row) for row in rows]
 
 
+_LINKS, _NODES = schema.span_links, schema.dag_nodes
+_FORKS = (
+    select(_LINKS.c.node_id, _LINKS.c.linked_run_id, _NODES.c.attributes)
+    .join(_NODES, and_(_NODES.c.run_id == _LINKS.c.run_id, _NODES.c.id == _LINKS.c.node_id))
+    .where(_LINKS.c.run_id == bindparam("run_id"), _LINKS.c.link_type == LinkType.FORK_OF)
+    .order_by(_LINKS.c.node_id, _LINKS.c.seq)
+)
+_PREVIEW = select(_NODES.c.input_preview).where(
+    _NODES.c.run_id == bindparam("run_id"), _NODES.c.id == bindparam("node_id")
+)
+
+
 def _read_forks(connection: Connection, run_id: str) -> list[ForkRecord]:
-    links, nodes = schema.span_links, schema.dag_nodes
-    found = connection.execute(
-        select(links.c.node_id, links.c.linked_run_id, nodes.c.attributes)
-        .join(nodes, and_(nodes.c.run_id == links.c.run_id, nodes.c.id == links.c.node_id))
-        .where(links.c.run_id == run_id, links.c.link_type == LinkType.FORK_OF)
-        .order_by(links.c.node_id, links.c.seq)
-    )
+    found = connection.execute(_FORKS, {"run_id": run_id})
     forks = []
     for node_id, parent_run_id, attributes in found:
         said = attributes if isinstance(attributes, dict) else {}
@@ -319,10 +325,7 @@ def read_task(connection: Connection, run_id: str, root_node_id: str | None) -> 
     """What a run was asked to do: the input preview of its root node."""
     if root_node_id is None:
         return None
-    table = schema.dag_nodes
-    return connection.execute(
-        select(table.c.input_preview).where(table.c.run_id == run_id, table.c.id == root_node_id)
-    ).scalar_one_or_none()
+    return connection.execute(_PREVIEW, {"run_id": run_id, "node_id": root_node_id}).scalar_one_or_none()
 
 
 def _records(connection: Connection, table: Table, kind: type[RecordT], run_id: str) -> list[RecordT]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-STALE_NS = 10 * 10**9
-"""Nanoseconds without a heartbeat after which a process is taken for dead."""
+STALE_NS = 15 * 10**9
+"""Nanoseconds without a heartbeat after which a process is taken for dead: longer than a living one waits for a lock."""
 
 DROPPED = "dropped_spans"
 """Key of ``writers.meta``: spans that the process could not keep."""

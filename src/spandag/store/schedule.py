@@ -50,6 +50,9 @@ class Schedule:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._runs: dict[str, _Run] = {}
+        # Of these, in the order in which they came: a look at what is due must not take one at all of them.
+        self._ending: dict[str, None] = {}
+        self._pending: dict[str, None] = {}
         self._quiet_until = 0.0
 
     def touched(self, run_ids: Iterable[str], ended: Iterable[str] = ()) -> None:
@@ -62,9 +65,12 @@ class Schedule:
         now = self._clock()
         for run_id in run_ids:
             self._runs.setdefault(run_id, _Run(now)).pending = True
+            self._pending[run_id] = None
         for run_id in ended:
             run = self._runs[run_id]
             run.ending = not run.ended
+            if run.ending:
+                self._ending[run_id] = None
         if len(self._runs) > _MANY:
             for run_id in [r for r, run in self._runs.items() if not run.pending and now >= run.not_before]:
                 # Nothing is due of it, whatever comes.
@@ -73,15 +79,16 @@ class Schedule:
     def next_due(self) -> str | None:
         """The run to derive now, ends first; it is to be reported to `derived` or `failed`."""
         now = self._clock()
-        other = None
-        for run_id, run in self._runs.items():
-            if not run.pending or now < run.retry_at:
-                continue
-            if run.ending:
+        for run_id in self._ending:
+            if now >= self._runs[run_id].retry_at:
                 return run_id
-            if other is None and now >= run.not_before:
-                other = run_id
-        return other if now >= self._quiet_until else None
+        if now < self._quiet_until:
+            return None
+        for run_id in self._pending:
+            run = self._runs[run_id]
+            if now >= max(run.retry_at, run.not_before):
+                return run_id
+        return None
 
     def derived(self, run_id: str, seconds: float) -> None:
         """Note that a run was derived.
@@ -96,6 +103,8 @@ class Schedule:
             run.pending = False
             run.ended |= run.ending
             run.ending = False
+            self._pending.pop(run_id, None)
+            self._ending.pop(run_id, None)
             run.not_before = self._clock() + max(PAUSE_S, rest)
 
     def failed(self, run_id: str, seconds: float) -> None:
@@ -112,7 +121,7 @@ class Schedule:
 
     def pending(self) -> list[str]:
         """Every run with facts that are not derived yet, by id."""
-        return sorted(run_id for run_id, run in list(self._runs.items()) if run.pending)
+        return sorted(self._pending)
 
     def _spent(self, seconds: float) -> float:
         """How long the others have to wait for it."""

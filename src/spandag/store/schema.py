@@ -29,6 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     false,
+    text,
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -103,6 +104,15 @@ workflow_runs = Table(
     _derived("meta", JsonType, "free"),
     Index(None, "started_at"),
     Index(None, "session_id", "started_at"),
+    # With these two, what a session is takes no look at each of its runs.
+    Index(None, "session_id", "ended_at", "started_at"),
+    Index(
+        "ix_workflow_runs_session_with_user",
+        "session_id",
+        "started_at",
+        sqlite_where=text("user_id IS NOT NULL"),
+        postgresql_where=text("user_id IS NOT NULL"),
+    ),
     Index(None, "branch_parent_id"),
     comment="One trace each.",
 )

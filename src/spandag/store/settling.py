@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from spandag.store import schema
 from spandag.store.connect import Database
-from spandag.store.derive import Charge, Derived, Place, derive
+from spandag.store.derive import Charge, Derived, Identity, Place, derive
 from spandag.store.facts import EventRecord, RunRows, read_run, read_task
 from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
 from spandag.store.statements import Statements
@@ -58,21 +58,25 @@ def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
     return bool(seen) and database.transact(work)
 
 
+# Made once, here and below: of a small run making the statements takes as long as running them.
+_RUNS = schema.workflow_runs
+_THE_RUN = _RUNS.c.id == bindparam("the_run")
+_OUT_OF_DATE = select(_RUNS.c.facts_version != _RUNS.c.derived_version).where(_THE_RUN)
+_VERSIONS = select(_RUNS.c.facts_version, _RUNS.c.derived_version).where(_THE_RUN).with_for_update()
+_SET_RUN = (
+    update(_RUNS)
+    .where(_THE_RUN)
+    .values({name: bindparam(name) for name in (*Identity._fields, "task", "derived_version")})
+)
+
+
 def _is_out_of_date(connection: Connection, run_id: str) -> bool:
-    runs = schema.workflow_runs
-    return bool(
-        connection.execute(
-            select(runs.c.facts_version != runs.c.derived_version).where(runs.c.id == run_id)
-        ).scalar_one_or_none()
-    )
+    return bool(connection.execute(_OUT_OF_DATE, {"the_run": run_id}).scalar_one_or_none())
 
 
 def _hold_run(connection: Connection, run_id: str) -> tuple[int, int] | None:
     """Keep others from writing to the run until the end of the transaction; gives both of its versions."""
-    runs = schema.workflow_runs
-    row = connection.execute(
-        select(runs.c.facts_version, runs.c.derived_version).where(runs.c.id == run_id).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_VERSIONS, {"the_run": run_id}).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
@@ -86,11 +90,8 @@ def _write(connection: Connection, statements: Statements, rows: RunRows, derive
     finally:
         cursor.close()
     task = read_task(connection, run_id, derived.run.root_node_id)
-    connection.execute(
-        update(schema.workflow_runs)
-        .where(schema.workflow_runs.c.id == run_id)
-        .values(**derived.run._asdict(), task=task, derived_version=rows.run.facts_version)
-    )
+    values = {**derived.run._asdict(), "task": task, "derived_version": rows.run.facts_version}
+    connection.execute(_SET_RUN, {"the_run": run_id, **values})
 
 
 def _changes(
@@ -146,6 +147,16 @@ def _event_row(run_id: str, event: EventRecord) -> EventRow:
     return EventRow(run_id, *event[:-1], None if event.meta is None else to_json(event.meta))
 
 
+_ITS_RUNS = _RUNS.c.session_id == bindparam("session")
+_IN_ORDER = (_RUNS.c.started_at, _RUNS.c.id)
+# Each is one look at an index, however many runs there are.
+_FIRST = select(_RUNS.c.name, _RUNS.c.task, _RUNS.c.started_at).where(_ITS_RUNS).order_by(*_IN_ORDER).limit(1)
+_USER = select(_RUNS.c.user_id).where(_ITS_RUNS, _RUNS.c.user_id.is_not(None)).order_by(*_IN_ORDER).limit(1)
+_LAST_END = select(func.max(_RUNS.c.ended_at)).where(_ITS_RUNS)
+_LAST_OPEN = select(func.max(_RUNS.c.started_at)).where(_ITS_RUNS, _RUNS.c.ended_at.is_(None))
+_FORGET_SESSION = delete(schema.sessions).where(schema.sessions.c.id == bindparam("session"))
+
+
 def settle_session(connection: Connection, statements: Statements, session_id: str) -> None:
     """A session is what its runs say: the first names it, the last says how long it was active.
 
@@ -154,40 +165,25 @@ def settle_session(connection: Connection, statements: Statements, session_id: s
         statements: Of this database.
         session_id: The session; one without runs is deleted.
     """
-    runs = schema.workflow_runs
-    its_runs = runs.c.session_id == session_id
-    in_order = (
-        select(runs.c.name, runs.c.task, runs.c.started_at)
-        .where(its_runs)
-        .order_by(runs.c.started_at, runs.c.id)
-    )
-    first = connection.execute(in_order.limit(1)).one_or_none()
+    session = {"session": session_id}
+    first = connection.execute(_FIRST, session).one_or_none()
     if first is None:
-        connection.execute(delete(schema.sessions).where(schema.sessions.c.id == session_id))
+        connection.execute(_FORGET_SESSION, session)
         return
-    user_id = connection.execute(
-        select(runs.c.user_id)
-        .where(its_runs, runs.c.user_id.is_not(None))
-        .order_by(runs.c.started_at, runs.c.id)
-        .limit(1)
-    ).scalar()
-    last_active_at, count, ended = connection.execute(
-        select(
-            func.max(func.coalesce(runs.c.ended_at, runs.c.started_at)),
-            func.count(),
-            func.count(runs.c.ended_at),
-        ).where(its_runs)
-    ).one()
+    last_ended_at = connection.execute(_LAST_END, session).scalar()
+    last_open_at = connection.execute(_LAST_OPEN, session).scalar()
     connection.execute(
-        statements.upsert_session(),
+        statements.upsert_session,
         {
             "id": session_id,
             "name": first.name,
             "task": first.task,
-            "user_id": user_id,
+            "user_id": connection.execute(_USER, session).scalar(),
             "started_at": first.started_at,
-            "last_active_at": last_active_at,
-            "status": "active" if ended < count else "idle",
+            "last_active_at": max(
+                (at for at in (last_ended_at, last_open_at) if at is not None), default=None
+            ),
+            "status": "idle" if last_open_at is None else "active",
             "meta": None,
         },
     )

@@ -98,6 +98,7 @@ class Statements:
         """(key of an event)."""
         return self._delete(schema.execution_events)
 
+    @cached_property
     def upsert_session(self) -> Any:
         """Insert or replace a session, for SQLAlchemy to execute."""
         statement = self._insert(schema.sessions)

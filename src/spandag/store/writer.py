@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -62,10 +63,14 @@ class Writer:
         self._schedule = Schedule()
         _writers.add(self)
 
-    def write(self, batch: Batch) -> None:
+    def write(self, batch: Batch, *, derive: bool = True) -> None:
         """Write facts in one transaction, and derive the runs that are due (`spandag.store.schedule`).
 
         Writing the same again changes nothing.
+
+        Args:
+            batch: The facts.
+            derive: Whether to derive as well; otherwise that is left to `catch_up`.
 
         Raises:
             StoreError: The store cannot be written; nothing of the batch was.
@@ -83,7 +88,8 @@ class Writer:
 
             self.late_spans += database.transact(work)
             self._schedule.touched(batch.run_ids, batch.ended_runs)
-            self._derive_due(database, statements)
+            if derive:
+                self._derive_due(database, statements)
 
     def settle(self, run_id: str | None = None) -> int:
         """Bring what is derived up to date.
@@ -115,14 +121,17 @@ class Writer:
                 raise problem
             return settled
 
-    def catch_up(self) -> None:
+    def catch_up(self, for_s: float = math.inf) -> None:
         """Derive the runs that are due, where there is no batch to be written.
+
+        Args:
+            for_s: Seconds after which no other run is begun.
 
         Raises:
             StoreError: The store cannot be used.
         """
         with self._locked() as (database, statements), database.explained():
-            self._derive_due(database, statements)
+            self._derive_due(database, statements, for_s)
 
     def adopt(self) -> None:
         """Take over, within the budget, runs that others have left behind: they may have been killed.
@@ -132,6 +141,10 @@ class Writer:
         """
         with self._locked() as (database, _), database.explained():
             self._schedule.touched(database.transact(lambda c: _out_of_date(c, None), reads=True))
+
+    def is_due(self) -> bool:
+        """Whether there is a run to be derived now."""
+        return self._schedule.next_due() is not None
 
     def is_behind(self) -> bool:
         """Whether facts were written that are not derived yet."""
@@ -175,21 +188,27 @@ class Writer:
         with self._locked() as (database, _), database.explained():
             database.transact(upgrade.state_of)
 
-    def close(self) -> None:
-        """Derive what is behind and close the connection; the next write opens it again."""
+    def close(self, for_s: float = math.inf) -> None:
+        """Derive what is behind and close the connection; the next write opens it again.
+
+        Args:
+            for_s: Seconds after which no other run is begun. What is left, whoever writes next takes over.
+        """
+        until = time.monotonic() + for_s
         with self._lock:
             if self._database is not None:
                 statements = Statements.of(self._database.engine.dialect)
                 in_a_row = 0
                 for run_id in self._schedule.pending():
                     in_a_row = 0 if self._derive(self._database, statements, run_id) else in_a_row + 1
-                    if in_a_row == _AWAY:
+                    if in_a_row == _AWAY or time.monotonic() >= until:
                         break
             self._disconnect()
 
-    def _derive_due(self, database: Database, statements: Statements) -> None:
+    def _derive_due(self, database: Database, statements: Statements, for_s: float = math.inf) -> None:
+        until = time.monotonic() + for_s
         while (run_id := self._schedule.next_due()) is not None:
-            if not self._derive(database, statements, run_id):
+            if not self._derive(database, statements, run_id) or time.monotonic() >= until:
                 break
 
     def _derive(self, database: Database, statements: Statements, run_id: str) -> bool:

@@ -845,6 +845,8 @@ COMMENT ON COLUMN tombstones.run_id IS 'the run that was removed: the trace id, 
 COMMENT ON COLUMN tombstones.pruned_at IS 'Unix ns by the database''s clock';
 COMMENT ON COLUMN tombstones.reason IS 'age, size or asked';
 COMMENT ON COLUMN tombstones.nodes IS 'how many nodes it had';
+CREATE INDEX ix_workflow_runs_session_id_ended_at_started_at ON workflow_runs (session_id, ended_at, started_at);
+CREATE INDEX ix_workflow_runs_session_with_user ON workflow_runs (session_id, started_at) WHERE user_id IS NOT NULL;
 COMMENT ON COLUMN branches.branch_node_id IS 'dag_nodes.id: of a redo the branch point, of a fork the root of the new run';
 COMMENT ON COLUMN branches.source_node_id IS 'attempt 1 of the step; of a fork the node of the other run that it goes on from';
 COMMENT ON COLUMN branches.branch_name IS 'redo_1 …; of a fork the run''s name';
@@ -857,14 +859,14 @@ SELECT run.id AS run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -916,14 +918,14 @@ SELECT session.id AS session_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -967,7 +969,7 @@ SELECT run.id AS run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -1034,7 +1036,7 @@ SELECT node.run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -1093,7 +1095,7 @@ SELECT branch.run_id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -1172,7 +1174,7 @@ SELECT last.run_id,
        CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END AS status,
@@ -1198,7 +1200,7 @@ WHERE last.node_type = 'step'
   AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
@@ -1226,14 +1228,14 @@ SELECT root.id AS root_run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -1264,6 +1266,7 @@ CROSS JOIN LATERAL (
 ) AS lineage
 JOIN workflow_runs AS run ON run.id = lineage.run_id
 LEFT JOIN branches AS fork ON fork.run_id IN (run.id, run.branch_parent_id) AND fork.kind = 'fork' AND fork.child_run_id = run.id
+    AND fork.branch_node_id = run.root_node_id
 WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id)) AND run.root_node_id IS NOT NULL
 UNION ALL
@@ -1283,7 +1286,7 @@ SELECT root.id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -1370,7 +1373,7 @@ INSERT INTO sessions (id, name, task, user_id, started_at, last_active_at, statu
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT DO NOTHING;
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '000000000000000d', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '0000000000000010', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
-INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795699416752000000, 'asked', 1);
+INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795719357906000000, 'asked', 1);
 INSERT INTO workflow_runs (id, root_node_id, name, task, status, started_at, ended_at, session_id, user_id, branch_parent_id, is_branch, branch_depth, root_run_id, facts_version, derived_version, meta) VALUES ('0000000000000000000000000000000a', '0000000000000001', 'report', 'find the law', 'completed', 0, 100000000000, 'alice', NULL, NULL, false, 0, '0000000000000000000000000000000a', 1, 1, NULL);
 
 COMMIT;

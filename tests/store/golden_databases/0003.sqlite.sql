@@ -189,7 +189,7 @@ CREATE TABLE tombstones (
 	nodes INTEGER NOT NULL, 
 	CONSTRAINT pk_tombstones PRIMARY KEY (run_id)
 );
-INSERT INTO "tombstones" VALUES('0000000000000000000000000000000b',1795699416752000000,'asked',1);
+INSERT INTO "tombstones" VALUES('0000000000000000000000000000000b',1795719357906000000,'asked',1);
 CREATE TABLE workflow_runs (
 	id TEXT NOT NULL, 
 	root_node_id TEXT, 
@@ -352,6 +352,8 @@ SELECT cost.run_id,
 FROM cost_records AS cost
 WHERE cost.counted
 GROUP BY cost.run_id, cost.provider, cost.model;
+CREATE INDEX ix_workflow_runs_session_id_ended_at_started_at ON workflow_runs (session_id, ended_at, started_at);
+CREATE INDEX ix_workflow_runs_session_with_user ON workflow_runs (session_id, started_at) WHERE user_id IS NOT NULL;
 CREATE VIEW v_runs AS
 SELECT run.id AS run_id,
        run.name,
@@ -360,14 +362,14 @@ SELECT run.id AS run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -418,14 +420,14 @@ SELECT session.id AS session_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -468,7 +470,7 @@ SELECT run.id AS run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -534,7 +536,7 @@ SELECT node.run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -592,7 +594,7 @@ SELECT branch.run_id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -670,7 +672,7 @@ SELECT last.run_id,
        CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END AS status,
@@ -696,7 +698,7 @@ WHERE last.node_type = 'step'
   AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
@@ -723,14 +725,14 @@ SELECT root.id AS root_run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -761,6 +763,7 @@ CROSS JOIN json_each((
 )) AS lineage
 CROSS JOIN workflow_runs AS run ON run.id = lineage.value ->> 0
 LEFT JOIN branches AS fork ON fork.run_id IN (run.id, run.branch_parent_id) AND fork.kind = 'fork' AND fork.child_run_id = run.id
+    AND fork.branch_node_id = run.root_node_id
 WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id)) AND run.root_node_id IS NOT NULL
 UNION ALL
@@ -780,7 +783,7 @@ SELECT root.id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END

@@ -61,6 +61,7 @@ FROM workflow_runs AS root
 {lineage.join}
 {sql.join_back} workflow_runs AS run ON run.id = {lineage["run_id"]}
 LEFT JOIN branches AS fork ON fork.run_id IN (run.id, run.branch_parent_id) AND fork.kind = 'fork' AND fork.child_run_id = run.id
+    AND fork.branch_node_id = run.root_node_id
 WHERE {is_root} AND run.root_node_id IS NOT NULL
 UNION ALL
 SELECT root.id,

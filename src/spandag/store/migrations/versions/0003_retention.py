@@ -1,4 +1,4 @@
-"""Tombstones of removed runs, and views that tell who is still alive."""
+"""Tombstones of removed runs, views that tell who is still alive, and sessions of many runs."""
 
 from __future__ import annotations
 
@@ -46,6 +46,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_tombstones")),
         comment="Runs that were removed, so that late spans do not bring them back.",
     )
+    op.create_index(
+        op.f("ix_workflow_runs_session_id_ended_at_started_at"),
+        "workflow_runs",
+        ["session_id", "ended_at", "started_at"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_workflow_runs_session_with_user",
+        "workflow_runs",
+        ["session_id", "started_at"],
+        unique=False,
+        sqlite_where=sa.text("user_id IS NOT NULL"),
+        postgresql_where=sa.text("user_id IS NOT NULL"),
+    )
     comment(1)
     dialect = op.get_context().dialect.name
     selects = views.views(dialect)
@@ -62,6 +76,8 @@ def downgrade() -> None:
     for statement in views.change(dialect, {name: selects[name] for name in CHANGED}):
         op.execute(statement)
     comment(0)
+    op.drop_index("ix_workflow_runs_session_with_user", table_name="workflow_runs")
+    op.drop_index(op.f("ix_workflow_runs_session_id_ended_at_started_at"), table_name="workflow_runs")
     op.drop_table("tombstones")
 
 

@@ -1,4 +1,4 @@
--- spandag: takes back 0003 (Tombstones of removed runs, and views that tell who is still alive), with its data
+-- spandag: takes back 0003 (Tombstones of removed runs, views that tell who is still alive, and sessions of many runs), with its data
 --
 -- Database:  PostgreSQL
 -- Brings:    revision 0003 to revision 0002
@@ -371,6 +371,8 @@ WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
 COMMENT ON COLUMN branches.branch_node_id IS 'the branch point in dag_nodes';
 COMMENT ON COLUMN branches.source_node_id IS 'attempt 1 of the step; where a fork starts from';
 COMMENT ON COLUMN branches.branch_name IS 'redo_1 …';
+DROP INDEX ix_workflow_runs_session_with_user;
+DROP INDEX ix_workflow_runs_session_id_ended_at_started_at;
 DROP TABLE tombstones;
 UPDATE spandag_version SET version_num = '0002' WHERE version_num = '0003';
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
@@ -384,7 +386,7 @@ FROM spandag_version WHERE version_num = '0002';
 SELECT 'tables' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
 SELECT 'indexes' AS verified, CASE WHEN count(*) = 5 THEN 'ok' ELSE 'WRONG' END AS answer
-FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_started_at');
+FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
 SELECT 'views' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM pg_views WHERE schemaname = current_schema() AND viewname IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 126 THEN 'ok' ELSE 'WRONG' END AS answer

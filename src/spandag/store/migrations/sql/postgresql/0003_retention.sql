@@ -1,4 +1,4 @@
--- spandag: Tombstones of removed runs, and views that tell who is still alive
+-- spandag: Tombstones of removed runs, views that tell who is still alive, and sessions of many runs
 --
 -- Database:  PostgreSQL
 -- Brings:    revision 0002 to revision 0003
@@ -22,6 +22,8 @@ COMMENT ON COLUMN tombstones.run_id IS 'the run that was removed: the trace id, 
 COMMENT ON COLUMN tombstones.pruned_at IS 'Unix ns by the database''s clock';
 COMMENT ON COLUMN tombstones.reason IS 'age, size or asked';
 COMMENT ON COLUMN tombstones.nodes IS 'how many nodes it had';
+CREATE INDEX ix_workflow_runs_session_id_ended_at_started_at ON workflow_runs (session_id, ended_at, started_at);
+CREATE INDEX ix_workflow_runs_session_with_user ON workflow_runs (session_id, started_at) WHERE user_id IS NOT NULL;
 COMMENT ON COLUMN branches.branch_node_id IS 'dag_nodes.id: of a redo the branch point, of a fork the root of the new run';
 COMMENT ON COLUMN branches.source_node_id IS 'attempt 1 of the step; of a fork the node of the other run that it goes on from';
 COMMENT ON COLUMN branches.branch_name IS 'redo_1 …; of a fork the run''s name';
@@ -34,14 +36,14 @@ SELECT run.id AS run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -93,14 +95,14 @@ SELECT session.id AS session_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -144,7 +146,7 @@ SELECT run.id AS run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -211,7 +213,7 @@ SELECT node.run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -270,7 +272,7 @@ SELECT branch.run_id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -349,7 +351,7 @@ SELECT last.run_id,
        CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END AS status,
@@ -375,7 +377,7 @@ WHERE last.node_type = 'step'
   AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
@@ -403,14 +405,14 @@ SELECT root.id AS root_run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -441,6 +443,7 @@ CROSS JOIN LATERAL (
 ) AS lineage
 JOIN workflow_runs AS run ON run.id = lineage.run_id
 LEFT JOIN branches AS fork ON fork.run_id IN (run.id, run.branch_parent_id) AND fork.kind = 'fork' AND fork.child_run_id = run.id
+    AND fork.branch_node_id = run.root_node_id
 WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id)) AND run.root_node_id IS NOT NULL
 UNION ALL
@@ -460,7 +463,7 @@ SELECT root.id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -511,8 +514,8 @@ SELECT 'revision 0003' AS verified, CASE WHEN count(*) = 1 THEN 'ok' ELSE 'WRONG
 FROM spandag_version WHERE version_num = '0003';
 SELECT 'tables' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
-SELECT 'indexes' AS verified, CASE WHEN count(*) = 5 THEN 'ok' ELSE 'WRONG' END AS answer
-FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_started_at');
+SELECT 'indexes' AS verified, CASE WHEN count(*) = 7 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
 SELECT 'views' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM pg_views WHERE schemaname = current_schema() AND viewname IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 130 THEN 'ok' ELSE 'WRONG' END AS answer

@@ -1,4 +1,4 @@
--- spandag: takes back 0003 (Tombstones of removed runs, and views that tell who is still alive), with its data
+-- spandag: takes back 0003 (Tombstones of removed runs, views that tell who is still alive, and sessions of many runs), with its data
 --
 -- Database:  SQLite
 -- Brings:    revision 0003 to revision 0002
@@ -374,6 +374,8 @@ LEFT JOIN dag_nodes AS step ON step.run_id = branch.run_id AND step.id = substr(
 WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id));
 
+DROP INDEX ix_workflow_runs_session_with_user;
+DROP INDEX ix_workflow_runs_session_id_ended_at_started_at;
 DROP TABLE tombstones;
 UPDATE spandag_version SET version_num = '0002' WHERE version_num = '0003';
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
@@ -387,7 +389,7 @@ FROM spandag_version WHERE version_num = '0002';
 SELECT 'tables' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM sqlite_master WHERE type = 'table' AND name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
 SELECT 'indexes' AS verified, CASE WHEN count(*) = 5 THEN 'ok' ELSE 'WRONG' END AS answer
-FROM sqlite_master WHERE type = 'index' AND name IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_started_at');
+FROM sqlite_master WHERE type = 'index' AND name IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
 SELECT 'views' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM sqlite_master WHERE type = 'view' AND name IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 126 THEN 'ok' ELSE 'WRONG' END AS answer

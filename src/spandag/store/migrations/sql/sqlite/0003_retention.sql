@@ -1,4 +1,4 @@
--- spandag: Tombstones of removed runs, and views that tell who is still alive
+-- spandag: Tombstones of removed runs, views that tell who is still alive, and sessions of many runs
 --
 -- Database:  SQLite
 -- Brings:    revision 0002 to revision 0003
@@ -17,6 +17,8 @@ CREATE TABLE tombstones (
     CONSTRAINT pk_tombstones PRIMARY KEY (run_id)
 );
 
+CREATE INDEX ix_workflow_runs_session_id_ended_at_started_at ON workflow_runs (session_id, ended_at, started_at);
+CREATE INDEX ix_workflow_runs_session_with_user ON workflow_runs (session_id, started_at) WHERE user_id IS NOT NULL;
 DROP VIEW v_branch_tree;
 DROP VIEW v_unresolved;
 DROP VIEW v_redos;
@@ -33,14 +35,14 @@ SELECT run.id AS run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -92,14 +94,14 @@ SELECT session.id AS session_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -143,7 +145,7 @@ SELECT run.id AS run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -210,7 +212,7 @@ SELECT node.run_id,
        CASE node.status WHEN 'running' THEN CASE WHEN node.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = node.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE node.status END AS status,
@@ -269,7 +271,7 @@ SELECT branch.run_id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -348,7 +350,7 @@ SELECT last.run_id,
        CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END AS status,
@@ -374,7 +376,7 @@ WHERE last.node_type = 'step'
   AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
@@ -402,14 +404,14 @@ SELECT root.id AS root_run_id,
            SELECT CASE top.node_type WHEN 'run' THEN CASE WHEN top.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = top.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE (
                SELECT CASE max(CASE CASE WHEN part.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = part.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END WHEN 'running' THEN 2 WHEN 'interrupted' THEN 1 ELSE 0 END)
@@ -440,6 +442,7 @@ CROSS JOIN json_each((
 )) AS lineage
 CROSS JOIN workflow_runs AS run ON run.id = lineage.value ->> 0
 LEFT JOIN branches AS fork ON fork.run_id IN (run.id, run.branch_parent_id) AND fork.kind = 'fork' AND fork.child_run_id = run.id
+    AND fork.branch_node_id = run.root_node_id
 WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id)) AND run.root_node_id IS NOT NULL
 UNION ALL
@@ -459,7 +462,7 @@ SELECT root.id,
            SELECT CASE WHEN open_point.writer_id IS NULL THEN 'open'
             WHEN EXISTS (
                 SELECT 1 FROM writers AS writer
-                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 10000000000
+                WHERE writer.id = open_point.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'active'
             ELSE 'interrupted' END
@@ -510,8 +513,8 @@ SELECT 'revision 0003' AS verified, CASE WHEN count(*) = 1 THEN 'ok' ELSE 'WRONG
 FROM spandag_version WHERE version_num = '0003';
 SELECT 'tables' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM sqlite_master WHERE type = 'table' AND name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
-SELECT 'indexes' AS verified, CASE WHEN count(*) = 5 THEN 'ok' ELSE 'WRONG' END AS answer
-FROM sqlite_master WHERE type = 'index' AND name IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_started_at');
+SELECT 'indexes' AS verified, CASE WHEN count(*) = 7 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM sqlite_master WHERE type = 'index' AND name IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
 SELECT 'views' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM sqlite_master WHERE type = 'view' AND name IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 130 THEN 'ok' ELSE 'WRONG' END AS answer
