@@ -224,8 +224,12 @@ def read_run(connection: Connection, run_id: str) -> RunRows | None:
         None where the store has no such run.
     """
     run = read_header(connection, run_id)
-    if run is None:
-        return None
+    return None if run is None else read_rows(connection, run)
+
+
+def read_rows(connection: Connection, run: RunRecord) -> RunRows:
+    """The rows of a run whose own row is read already."""
+    run_id = run.id
     # The run first and its nodes last: where others write meanwhile, its counter is that of the oldest
     # facts, and whatever refers to a node finds it.
     rows = RunRows(

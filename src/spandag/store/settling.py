@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from spandag.store import schema
 from spandag.store.connect import Database
 from spandag.store.derive import Charge, Derived, Identity, Place, derive
-from spandag.store.facts import EventRecord, RunRows, read_run, read_task
+from spandag.store.facts import EventRecord, RunRows, read_header, read_rows, read_run, read_task
 from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
 from spandag.store.statements import Statements
 from spandag.store.text import to_json
@@ -32,18 +32,21 @@ def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
 
     def look(connection: Connection) -> None:
         seen.clear()
-        if _is_out_of_date(connection, run_id) and (rows := read_run(connection, run_id)) is not None:
+        run = read_header(connection, run_id)
+        if run is not None and run.facts_version != run.derived_version:
+            rows = read_rows(connection, run)
             seen.append((rows, derive(rows)))
 
     def work(connection: Connection) -> bool:
         # Of two that derive at once, the second finds what the first has written.
         database.lock(connection, f"run {run_id}")
-        if not _is_out_of_date(connection, run_id):
-            return False
-        [(rows, derived)] = seen
         # From here on facts wait. As every writer takes the run first, whatever was written meanwhile
         # has moved its counter, and whatever was derived meanwhile its other one.
-        if _hold_run(connection, run_id) != (rows.run.facts_version, rows.run.derived_version):
+        versions = _hold_run(connection, run_id)
+        if versions is None or versions[0] == versions[1]:
+            return False
+        [(rows, derived)] = seen
+        if versions != (rows.run.facts_version, rows.run.derived_version):
             again = read_run(connection, run_id)
             if again is None:
                 return False
@@ -61,17 +64,12 @@ def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
 # Made once, here and below: of a small run making the statements takes as long as running them.
 _RUNS = schema.workflow_runs
 _THE_RUN = _RUNS.c.id == bindparam("the_run")
-_OUT_OF_DATE = select(_RUNS.c.facts_version != _RUNS.c.derived_version).where(_THE_RUN)
 _VERSIONS = select(_RUNS.c.facts_version, _RUNS.c.derived_version).where(_THE_RUN).with_for_update()
 _SET_RUN = (
     update(_RUNS)
     .where(_THE_RUN)
     .values({name: bindparam(name) for name in (*Identity._fields, "task", "derived_version")})
 )
-
-
-def _is_out_of_date(connection: Connection, run_id: str) -> bool:
-    return bool(connection.execute(_OUT_OF_DATE, {"the_run": run_id}).scalar_one_or_none())
 
 
 def _hold_run(connection: Connection, run_id: str) -> tuple[int, int] | None:
@@ -147,13 +145,32 @@ def _event_row(run_id: str, event: EventRecord) -> EventRow:
     return EventRow(run_id, *event[:-1], None if event.meta is None else to_json(event.meta))
 
 
-_ITS_RUNS = _RUNS.c.session_id == bindparam("session")
-_IN_ORDER = (_RUNS.c.started_at, _RUNS.c.id)
-# Each is one look at an index, however many runs there are.
-_FIRST = select(_RUNS.c.name, _RUNS.c.task, _RUNS.c.started_at).where(_ITS_RUNS).order_by(*_IN_ORDER).limit(1)
-_USER = select(_RUNS.c.user_id).where(_ITS_RUNS, _RUNS.c.user_id.is_not(None)).order_by(*_IN_ORDER).limit(1)
-_LAST_END = select(func.max(_RUNS.c.ended_at)).where(_ITS_RUNS)
-_LAST_OPEN = select(func.max(_RUNS.c.started_at)).where(_ITS_RUNS, _RUNS.c.ended_at.is_(None))
+_OTHER = _RUNS.alias()
+# Each column is one look at an index, however many runs there are.
+_SESSION = (
+    select(
+        _RUNS.c.name,
+        _RUNS.c.task,
+        _RUNS.c.started_at,
+        select(_OTHER.c.user_id)
+        .where(_OTHER.c.session_id == bindparam("session"), _OTHER.c.user_id.is_not(None))
+        .order_by(_OTHER.c.started_at, _OTHER.c.id)
+        .limit(1)
+        .scalar_subquery()
+        .label("user_id"),
+        select(func.max(_OTHER.c.ended_at))
+        .where(_OTHER.c.session_id == bindparam("session"))
+        .scalar_subquery()
+        .label("last_ended_at"),
+        select(func.max(_OTHER.c.started_at))
+        .where(_OTHER.c.session_id == bindparam("session"), _OTHER.c.ended_at.is_(None))
+        .scalar_subquery()
+        .label("last_open_at"),
+    )
+    .where(_RUNS.c.session_id == bindparam("session"))
+    .order_by(_RUNS.c.started_at, _RUNS.c.id)
+    .limit(1)
+)
 _FORGET_SESSION = delete(schema.sessions).where(schema.sessions.c.id == bindparam("session"))
 
 
@@ -165,25 +182,21 @@ def settle_session(connection: Connection, statements: Statements, session_id: s
         statements: Of this database.
         session_id: The session; one without runs is deleted.
     """
-    session = {"session": session_id}
-    first = connection.execute(_FIRST, session).one_or_none()
-    if first is None:
-        connection.execute(_FORGET_SESSION, session)
+    session = connection.execute(_SESSION, {"session": session_id}).one_or_none()
+    if session is None:
+        connection.execute(_FORGET_SESSION, {"session": session_id})
         return
-    last_ended_at = connection.execute(_LAST_END, session).scalar()
-    last_open_at = connection.execute(_LAST_OPEN, session).scalar()
+    active_at = [at for at in (session.last_ended_at, session.last_open_at) if at is not None]
     connection.execute(
         statements.upsert_session,
         {
             "id": session_id,
-            "name": first.name,
-            "task": first.task,
-            "user_id": connection.execute(_USER, session).scalar(),
-            "started_at": first.started_at,
-            "last_active_at": max(
-                (at for at in (last_ended_at, last_open_at) if at is not None), default=None
-            ),
-            "status": "idle" if last_open_at is None else "active",
+            "name": session.name,
+            "task": session.task,
+            "user_id": session.user_id,
+            "started_at": session.started_at,
+            "last_active_at": max(active_at, default=None),
+            "status": "idle" if session.last_open_at is None else "active",
             "meta": None,
         },
     )
