@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import StatusCode
 from spandag_test_databases import connected
-from sqlalchemy import inspect, text, update
+from sqlalchemy import inspect, select, text, update
 
 from spandag import query, semconv
 from spandag.export.project import project
@@ -586,10 +586,11 @@ def test_waste_is_what_was_spent_on_work_that_did_not_count(told: Told) -> None:
         expected: dict[str, Spent] = defaultdict(Spent)
         for cost in rows.costs:
             if cost.counted and dispositions[cost.node_id] != "active":
-                expected[str(dispositions[cost.node_id])].add(_spent(cost))
+                kind = str(dispositions[cost.node_id])
+                expected[kind] = expected[kind].plus(_spent(cost))
         found: dict[str, Spent] = defaultdict(Spent)
         for row in told.rows("v_waste", run):
-            found[row["disposition"]].add(spent_of(row))
+            found[row["disposition"]] = found[row["disposition"]].plus(spent_of(row))
         assert found == expected
 
 
@@ -613,7 +614,8 @@ def test_costs_are_summed_over_counted_calls(told: Told, view: str, keys: list[s
         expected: dict[tuple[Any, ...], Spent] = defaultdict(Spent)
         for cost in rows.costs:
             if cost.counted:
-                expected[tuple(getattr(cost, key) for key in keys)].add(_spent(cost))
+                values = tuple(getattr(cost, key) for key in keys)
+                expected[values] = expected[values].plus(_spent(cost))
         found = {tuple(row[key] for key in keys): spent_of(row) for row in told.rows(view, run)}
         assert found == expected
 
@@ -633,7 +635,7 @@ def test_sessions_sum_their_runs(told: Told) -> None:
     its = [run.spent for run in query.runs(told.store) if run.session_id == "alice"]
     total = Spent()
     for spent in its:
-        total.add(spent)
+        total = total.plus(spent)
     assert (row["session_id"], row["runs"], row["status"], row["task"]) == (
         "alice",
         2,
@@ -710,10 +712,11 @@ def test_the_branch_tree_nests_redos_and_forks(told: Told) -> None:
         connection.execute(
             schema.tombstones.insert().values(run_id="gone", pruned_at=1, reason="age", nodes=1)
         )
+        root = select(runs.c.root_node_id).where(runs.c.id == told.runs["running"])
         connection.execute(
             schema.branches.insert().values(
                 run_id=told.runs["running"],
-                branch_node_id="fork",
+                branch_node_id=connection.execute(root).scalar_one(),
                 kind="fork",
                 child_run_id=told.runs["running"],
                 branch_name="what if",
@@ -754,7 +757,7 @@ def test_the_branch_tree_nests_redos_and_forks(told: Told) -> None:
     for row in by_id.values():
         if row["kind"] == "redo":
             assert by_id[row["parent_id"]]["level"] == row["level"] - 1
-    [fork] = [row for row in rows if row["branch_node_id"] == "fork"]
+    [fork] = [row for row in rows if row["branch_name"] == "what if"]
     assert (fork["hypothesis"], fork["parent_id"]) == ("a colder start", told.runs["report"])
     assert [row["name"] for row in rows if row["parent_pruned"]] == ["gpt-4o"]
     assert {type(row["parent_pruned"]) for row in rows} <= {bool, int}

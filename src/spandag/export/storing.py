@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spandag._guard import logger
 from spandag.export.loading import load_writer
-from spandag.store.errors import NoStoreError, StoreError
+from spandag.store.errors import NoStoreError, StoreError, is_of_the_store
 from spandag.store.rows import Batch
 from spandag.store.spool import Spool
 
@@ -236,25 +236,9 @@ class Storing:
             self.spool.drain(write)
         except StoreError as error:
             refused = self.spool.current
-            if refused is None or _is_of_the_store(error):
+            if refused is None or is_of_the_store(error):
                 self._went_away(error)
             else:
                 logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
                 self.spool.set_aside(refused)
             self._look_at = 0.0
-
-
-_OF_A_BATCH = frozenset({"DataError", "IntegrityError", "InterfaceError", "ProgrammingError"})
-_SQLSTATES_OF_THE_SCHEMA = "42"
-
-
-def _is_of_the_store(error: StoreError) -> bool:
-    """Whether it is the store that cannot take anything now, rather than one batch that it will never take.
-
-    By the classes of PEP 249; a lock, a lost connection, a full disk or a damaged file have others.
-    """
-    cause: object = getattr(error.__cause__, "orig", None) or error.__cause__
-    if str(getattr(cause, "sqlstate", None)).startswith(_SQLSTATES_OF_THE_SCHEMA):
-        # Somebody has changed the tables.
-        return True
-    return _OF_A_BATCH.isdisjoint(kind.__name__ for kind in type(cause).__mro__)

@@ -20,7 +20,7 @@ from spandag._guard import guard, say_once
 from spandag.store import heartbeat, schema, upgrade
 from spandag.store.connect import Database, open_database
 from spandag.store.due import prune_if_due
-from spandag.store.errors import StoreError
+from spandag.store.errors import StoreError, is_of_the_store
 from spandag.store.rows import Batch
 from spandag.store.schedule import Schedule
 from spandag.store.settling import settle_run
@@ -131,7 +131,9 @@ class Writer:
             StoreError: The store cannot be used.
         """
         with self._locked() as (database, statements), database.explained():
-            self._derive_due(database, statements, for_s)
+            problem = self._derive_due(database, statements, for_s)
+            if problem is not None and is_of_the_store(problem):
+                raise problem
 
     def adopt(self) -> None:
         """Take over, within the budget, runs that others have left behind: they may have been killed.
@@ -200,21 +202,32 @@ class Writer:
                 statements = Statements.of(self._database.engine.dialect)
                 in_a_row = 0
                 for run_id in self._schedule.pending():
-                    in_a_row = 0 if self._derive(self._database, statements, run_id) else in_a_row + 1
+                    in_a_row = 0 if self._derive(self._database, statements, run_id)[0] else in_a_row + 1
                     if in_a_row == _AWAY or time.monotonic() >= until:
                         break
             self._disconnect()
 
-    def _derive_due(self, database: Database, statements: Statements, for_s: float = math.inf) -> None:
+    def _derive_due(
+        self, database: Database, statements: Statements, for_s: float = math.inf
+    ) -> StoreError | None:
+        """Derive what is due; gives what has put an end to it."""
         until = time.monotonic() + for_s
         while (run_id := self._schedule.next_due()) is not None:
-            if not self._derive(database, statements, run_id) or time.monotonic() >= until:
-                break
+            done, problem = self._derive(database, statements, run_id)
+            if not done or time.monotonic() >= until:
+                return problem
+        return None
 
-    def _derive(self, database: Database, statements: Statements, run_id: str) -> bool:
-        """Derive a run; the facts are safe, and what follows from them can also be had when reading."""
+    def _derive(
+        self, database: Database, statements: Statements, run_id: str
+    ) -> tuple[bool, StoreError | None]:
+        """Derive a run; the facts are safe, and what follows from them can also be had when reading.
+
+        Returns:
+            Whether it was, and why not where that is the store's fault.
+        """
         start = time.monotonic()
-        done = False
+        done, problem = False, None
         try:
             with guard("derive a run"):
                 try:
@@ -222,13 +235,19 @@ class Writer:
                         settle_run(database, statements, run_id)
                         done = True
                 except StoreError as error:
+                    problem = error
+                    # Of a store that is away whoever writes to it speaks.
+                    level = logging.DEBUG if is_of_the_store(error) else logging.WARNING
                     say_once(
-                        logging.WARNING, f"derive:{self.url}", "spandag could not derive a run: %s", error
+                        level,
+                        f"derive:{level}:{self.url}",
+                        "spandag could not derive a run: %s",
+                        error,
                     )
         finally:
             note = self._schedule.derived if done else self._schedule.failed
             note(run_id, time.monotonic() - start)
-        return done
+        return done, problem
 
     def _disconnect(self) -> None:
         if self._database is not None:
