@@ -192,21 +192,37 @@ def test_the_live_view_follows_one_exporter_once(store_url: str, monkeypatch: py
     assert [type(processor).__name__ for processor in added] == ["BatchSpanProcessor", "LiveSpanProcessor"]
 
 
-def test_a_provider_that_was_taken_for_another_is_left(store_url: str, recorder: Any) -> None:
-    """Of a program with several: its exporter belongs to the one whose spans it exports."""
+def test_the_spans_of_a_provider_that_has_another_exporter_are_none_of_its_business(
+    store_url: str, recorder: Any
+) -> None:
+    """A program may have several providers, and the one in use may send its spans somewhere else."""
     exporter = SpandagSpanExporter(store_url)
     other = TracerProvider(resource=Resource({"service.name": "other"}))
     use_tracer_provider(other)
     with spandag.run("of the other"):
-        assert exporter.live is not None
-        exporter.export(_spans(recorder))
         assert exporter.live is None
+        exporter.export(_spans(recorder))
         with spandag.agent("a"):
-            pass
+            assert exporter.live is None
     use_tracer_provider(None)
     other.shutdown()
     exporter.shutdown()
-    assert "a" not in nodes(store_url)
+    assert list(nodes(store_url)) == ["mine"]
+
+
+def test_an_exporter_that_is_wrapped_belongs_to_its_provider(store_url: str) -> None:
+    class Wrapped(SpanExporter):
+        def __init__(self) -> None:
+            self.within = [SpandagSpanExporter(store_url)]
+
+    wrapped, provider = Wrapped(), TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(wrapped))
+    use_tracer_provider(provider)
+    with spandag.run("r"):
+        assert wrapped.within[0].live is not None
+    use_tracer_provider(None)
+    provider.shutdown()
+    wrapped.within[0].shutdown()
 
 
 def _spans(recorder: Any) -> list[ReadableSpan]:

@@ -137,12 +137,11 @@ import asyncio, sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 import spandag
-from opentelemetry import context, trace
+from opentelemetry import context
 
 def work(number):
     with spandag.agent(f"worker {number}"):
         pass
-    trace.get_tracer_provider().force_flush()
 
 async def task(number):
     async with spandag.agent(f"task {number}"):
@@ -156,6 +155,11 @@ if __name__ == "__main__":
     with spandag.run("r"):
         with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
             list(pool.map(work, range(3)))
+        children = [get_context("fork").Process(target=work, args=(number,)) for number in (6, 7)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
         here = context.get_current()
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda number: (context.attach(here), work(number)), range(3, 6)))
@@ -166,7 +170,7 @@ if __name__ == "__main__":
 def test_pools_of_processes_and_threads_and_tasks(store_url: str) -> None:
     done = run(POOLS, store_url)
     assert complaints(done.stderr) == []
-    expected = ["r", *(f"task {n}" for n in range(5)), *(f"worker {n}" for n in range(6))]
+    expected = ["r", *(f"task {n}" for n in range(5)), *(f"worker {n}" for n in range(8))]
     assert names(store_url) == expected
 
 

@@ -88,7 +88,8 @@ def prune(dry_run: bool, store: str | None, as_json: bool) -> None:
     with answering(), Progress("removing", unit="runs") as progress:
 
         def report(done: int, total: int | None) -> None:
-            progress.total = total
+            if total != progress.total:
+                progress.total = total
             progress.advance(done - progress.done)
 
         found = remove(store_url(store), dry_run=dry_run, report=report)

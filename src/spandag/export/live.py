@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import deque
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context
@@ -84,10 +86,37 @@ def join(provider: TracerProvider, exporter: SpandagSpanExporter) -> None:
 def join_all(provider: TracerProvider, exporters: Any) -> None:
     """Have the exporters that nobody has joined yet see the spans of a provider live.
 
-    Which provider an exporter belongs to, it does not know before its first spans. The one that is in
-    use is it, but for programs with several, where the first export tells better.
+    Which provider an exporter belongs to, it does not know before its first spans. Until then it is the
+    one that leads to it; a program may have another one in use whose spans are none of its business.
     """
     resource = getattr(provider, "resource", None)
     for exporter in list(exporters):
-        if exporter.live is None and exporter.resource in (None, resource) and not exporter.is_shut_down:
+        if exporter.live is not None or exporter.is_shut_down:
+            continue
+        if exporter.resource is resource if exporter.resource is not None else _leads_to(provider, exporter):
             join(provider, exporter)
+
+
+# Objects of a provider that are looked at: its processors come early, and their exporters with them.
+_MOST_OBJECTS = 1_000
+
+
+def _leads_to(provider: TracerProvider, exporter: SpandagSpanExporter) -> bool:
+    """Whether an exporter is among what a provider holds, however deep it is wrapped."""
+    waiting: deque[Any] = deque([provider])
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST_OBJECTS:
+        held = waiting.popleft()
+        if held is exporter:
+            return True
+        if id(held) in seen:
+            continue
+        seen.add(id(held))
+        if isinstance(held, list | tuple | set | frozenset):
+            waiting.extend(held)
+        elif isinstance(held, dict):
+            waiting.extend(held.values())
+        elif not isinstance(held, type | ModuleType | FunctionType | threading.Thread):
+            # No property is asked: what it holds, not what it can do.
+            waiting.extend(getattr(held, "__dict__", {}).values())
+    return False

@@ -77,12 +77,12 @@ class Pipeline:
         self.url = settings.url
         self.settings = settings
         self.users = 0
-        self.dropped = 0
         self.begin()
 
     def begin(self) -> None:
         """Start with nothing, as a process does: what waits after a fork is the parent's to write."""
         self.writer_id = uuid.uuid4().hex
+        self.dropped = 0
         self._queue: deque[ReadableSpan] = deque()
         self._open: set[SpanKey] = set()
         self._stored: dict[SpanKey, None] = {}
@@ -94,6 +94,7 @@ class Pipeline:
         self._idle = True
         self._hurry = False
         self._closing = False
+        self._close_until = 0.0
         self._generation = 0
         self._drained = 0
         # Whether somebody has waited in vain for the store, which has not answered since.
@@ -193,14 +194,19 @@ class Pipeline:
         until = time.monotonic() + timeout_s
         self.flush(timeout_s)
         with self._changed:
+            self._close_until = until
             self._closing = True
             self._changed.notify_all()
         self._wake.set()
+        if not self._threads:
+            self._storing.close(self.dropped, until - time.monotonic())
+            return
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._threads):
-            self._storing.close(self.dropped, until - time.monotonic())
+        if self.dropped and any(thread.is_alive() for thread in self._threads):
+            # The store does not answer, so it cannot be told.
+            self._storing.spool.note_lost(self.writer_id, self.dropped)
 
     def drop(self, spans: int, reason: str) -> None:
         """Count spans that are lost; said once."""
@@ -337,9 +343,12 @@ class Pipeline:
                         self._changed.wait(self._storing.next_s(has_open=bool(self._open)))
                     handed = self._handed[0] if self._handed else None
                     if handed is None and self._closing:
-                        return
+                        break
                 with guard("write to the store"):
                     self._write_one(handed)
+            # Here, so that whoever closes waits no longer than he wants to.
+            with guard("close the store"):
+                self._storing.close(self.dropped, self._close_until - time.monotonic())
 
     def _write_one(self, handed: Handed | None) -> None:
         if handed is None:
@@ -348,6 +357,8 @@ class Pipeline:
         try:
             if self._storing.write(handed.batch, has_open=handed.open_spans):
                 self._remember(handed)
+                # Before anybody is told that it is stored: who flushes and ends has the rest behind him.
+                self._storing.derive(is_busy=len(self._handed) > 1)
             elif not handed.is_kept:
                 self._spool(handed)
         finally:
@@ -357,7 +368,6 @@ class Pipeline:
                     self._handed.popleft()
                     self._handed_bytes -= handed.size
                 self._changed.notify_all()
-        self._storing.derive(is_busy=bool(self._handed))
 
     def _run_here(self) -> None:
         """Both threads' work, where there can be no threads any more."""

@@ -110,6 +110,8 @@ class _Projection:
         if run_id is None:
             run_id = self._run_ids[context.trace_id] = f"{context.trace_id:032x}"
         node_id = f"{context.span_id:016x}"
+        # First: a span that ends while it is looked at is one that has not ended yet, and will come again.
+        ended_at = time_ns(span.end_time)
         attributes = _copied(span.attributes)
         meta, scope, scrub = self._origin_of(span, context)
         if not scrub:
@@ -129,7 +131,6 @@ class _Projection:
             content = content_of(values, scrub=scrub)
 
         node_type = node_type_of(said)
-        ended_at = time_ns(span.end_time)
         started_at = time_ns(span.start_time)
         status, error_type, error_message = _outcome(span, said, ended_at)
         get = said.get

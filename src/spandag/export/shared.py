@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
+from collections.abc import Callable
 
 from spandag.config import Settings
 from spandag.export.pipeline import Pipeline
 
 _pipelines: dict[str, Pipeline] = {}
 _lock = threading.Lock()
+# After what the program itself wants done at the end of a child.
+_LATE = -100
 
 
 def pipeline_to(settings: Settings) -> Pipeline:
@@ -50,6 +54,15 @@ def _in_child() -> None:
     _lock = threading.Lock()
     for pipeline in list(_pipelines.values()):
         pipeline.begin()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # Its children end by `os._exit`, without what `atexit` knows; and they begin by forgetting
+        # what the parent wanted at its end, so this has to come after that.
+        util.register_after_fork(_flush_all, _flush_at_the_end_of_a_child)
+
+
+def _flush_at_the_end_of_a_child(flush: Callable[[], None]) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, flush, exitpriority=_LATE)
 
 
 atexit.register(_flush_all)

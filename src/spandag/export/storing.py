@@ -27,6 +27,8 @@ _LOOK_S = 10.0
 # How long runs are derived before a look at whether there is something to write, and how often they are
 # while there always is.
 _DERIVE_S = 0.2
+# The same for what waits on disk.
+_DRAIN_S = 0.2
 _DERIVE_EVERY_S = 2.0
 # How often it is asked whether runs are to be removed, and when first.
 _TIDY_S = 3600.0
@@ -109,7 +111,7 @@ class Storing:
             self._went_away(error)
             return False
         self._is_back()
-        self._drain(writer, has_open=has_open)
+        self._drain(writer)
         if not self._has_adopted:
             self._has_adopted = True
             with suppress(StoreError):
@@ -147,7 +149,7 @@ class Storing:
             self._went_away(error)
             return
         self._is_back()
-        self._drain(writer, has_open=has_open)
+        self._drain(writer)
         self._tidy(writer)
 
     def close(self, dropped: int, for_s: float) -> None:
@@ -161,7 +163,7 @@ class Storing:
         if self._writer is not None:
             try:
                 if not self._pause:
-                    self._drain(self._writer, has_open=False)
+                    self._drain(self._writer)
                     if self._beat_at or dropped:
                         self._writer.beat(self._writer_id, dropped=dropped, closed=True)
                         told = True
@@ -218,14 +220,8 @@ class Storing:
         self._pause = self._away_until = 0.0
         self._reason = ""
 
-    def _drain(self, writer: Writer, *, has_open: bool) -> None:
-        """Bring what waits on disk into the store; of this process, and of others that have ended."""
-
-        def write(batch: Batch) -> None:
-            writer.write(batch, derive=False)
-            if has_open:
-                self._beat(writer)
-
+    def _drain(self, writer: Writer) -> None:
+        """Bring some of what waits on disk into the store; of this process, and of others that have ended."""
         now = time.monotonic()
         if now < self._look_at:
             return
@@ -233,7 +229,10 @@ class Storing:
         if self.spool.is_empty():
             return
         try:
-            self.spool.drain(write)
+            self.spool.drain(lambda batch: writer.write(batch, derive=False), _DRAIN_S)
+            if time.monotonic() - now >= _DRAIN_S:
+                # There may be more; what comes meanwhile has its turn in between.
+                self._look_at = 0.0
         except StoreError as error:
             refused = self.spool.current
             if refused is None or is_of_the_store(error):

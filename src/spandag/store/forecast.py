@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from spandag.store import prunable, schema
-from spandag.store.limits import DAY_NS, now_ns, read_limits
+from spandag.store.limits import days_ago, now_ns, read_limits
 from spandag.store.prunable import EVER
 from spandag.store.prune import Pruned
 from spandag.store.size import row_bytes, size_of
@@ -40,7 +40,7 @@ def forecast(connection: Connection, label: str, *, now: int | None = None) -> P
     if limits:
         rows = _rows_of_runs(connection)
         factor = used / max(1, sum(run.bytes for run in rows.values()))
-        before = EVER if limits.days is None else now - limits.days * DAY_NS
+        before = EVER if limits.days is None else days_ago(now, limits.days)
         spared = prunable.going_on(connection, now)
         newest = prunable.newest(connection)
         for old in prunable.oldest(connection, EVER):

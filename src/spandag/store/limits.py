@@ -20,6 +20,11 @@ PRUNED_AT = "pruned_at"
 DAY_NS = 86_400 * 10**9
 
 
+def days_ago(now: int, days: int) -> int:
+    """So many days before a time, in Unix nanoseconds; not before 1970, however many they are."""
+    return max(0, now - days * DAY_NS)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept; None for no limit.

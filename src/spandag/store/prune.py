@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, exists, func, select, text
 
 from spandag.store import prunable, schema
 from spandag.store.connect import Database
-from spandag.store.limits import DAY_NS, Limits, now_ns, read_limits
+from spandag.store.limits import DAY_NS, Limits, days_ago, now_ns, read_limits
 from spandag.store.prunable import EVER, FIRST, Old
 from spandag.store.settling import settle_session
 from spandag.store.size import POINTER_BYTES, row_bytes, size_of
@@ -169,7 +169,7 @@ class _Pruning:
     def by_age(self) -> None:
         if self.limits.days is None:
             return
-        before = self.now - self.limits.days * DAY_NS
+        before = days_ago(self.now, self.limits.days)
         total = self.database.transact(lambda connection: prunable.count(connection, before), reads=True)
         for done, old in enumerate(self.oldest_first(before)):
             self.report(done, max(total, done))

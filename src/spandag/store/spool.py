@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import re
 import time
@@ -120,17 +121,21 @@ class Spool:
         self._size += len(content)
         return True
 
-    def drain(self, write: Callable[[Batch], None]) -> int:
+    def drain(self, write: Callable[[Batch], None], for_s: float = math.inf) -> int:
         """Hand over what is there, oldest first, and remove what was taken.
 
         Args:
             write: Takes a batch; an exception ends the draining, and what is left stays.
+            for_s: Seconds after which no other batch is begun.
 
         Returns:
             How many spans were handed over.
         """
         spans = 0
+        until = time.monotonic() + for_s
         for path in self._files():
+            if time.monotonic() >= until:
+                break
             self.current = path
             with _locked(path) as file:
                 if file is None:
