@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 import spandag
 from spandag import query
 from spandag.export.project import project
 from spandag.store import Store, StoreError, Writer, open_store
+from spandag.store.sqlite import path_of
 
 THREADS = 6
 
@@ -86,6 +90,34 @@ def test_a_connection_reads_only(writer: Writer, store_url: str) -> None:
         store.connection() as connection,
     ):
         connection.execute(text("DELETE FROM workflow_runs"))
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_both_sides_of_a_fork_read_on(writer: Writer, store_url: str, redone_run: list[ReadableSpan]) -> None:
+    writer.write(project(redone_run))
+    writer.close()
+    with open_store(store_url) as store:
+        assert len(query.runs(store)) == 1
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if len(query.runs(store)) == 1 else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert len(query.runs(store)) == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_file_that_has_taken_the_place_of_the_store_is_what_is_read(
+    writer: Writer, store_url: str, redone_run: list[ReadableSpan], tmp_path: Path
+) -> None:
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    for url, spans in ((store_url, redone_run), (other, [])):
+        with closing(Writer(url)) as filling:
+            filling.write(project(spans))
+            filling.settle()
+    with open_store(store_url) as store:
+        assert len(query.runs(store)) == 1
+        os.replace(tmp_path / "other.db", path_of(make_url(store_url)))
+        assert query.runs(store) == []
 
 
 def test_every_public_name_of_the_questions_is_documented() -> None:
