@@ -225,6 +225,22 @@ def test_an_exporter_that_is_wrapped_belongs_to_its_provider(store_url: str) -> 
     wrapped.within[0].shutdown()
 
 
+def test_an_exporter_that_is_added_to_a_provider_in_use_is_live_from_its_first_export(store_url: str) -> None:
+    exporter, provider = SpandagSpanExporter(store_url), TracerProvider()
+    use_tracer_provider(provider)
+    with spandag.run("before"):
+        pass
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    with spandag.run("first"):
+        pass
+    provider.force_flush()
+    with spandag.run("second"):
+        assert exporter.live is not None
+    use_tracer_provider(None)
+    provider.shutdown()
+    assert set(nodes(store_url)) == {"first", "second"}
+
+
 def _spans(recorder: Any) -> list[ReadableSpan]:
     recorder.provider.get_tracer("spandag.x").start_span("mine").end()
     return list(recorder.spans)

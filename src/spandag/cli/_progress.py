@@ -59,7 +59,7 @@ class Progress:
         elif time.monotonic() >= self._quiet_until:
             self._line(self._so_far())
 
-    def reach(self, done: int, total: int) -> None:
+    def reach(self, done: int, total: int | None) -> None:
         """So many of so many are done."""
         if total != self._total:
             self.total = total

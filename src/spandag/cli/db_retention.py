@@ -86,13 +86,7 @@ def prune(dry_run: bool, store: str | None, as_json: bool) -> None:
     from spandag.store.retention import prune as remove
 
     with answering(), Progress("removing", unit="runs") as progress:
-
-        def report(done: int, total: int | None) -> None:
-            if total != progress.total:
-                progress.total = total
-            progress.advance(done - progress.done)
-
-        found = remove(store_url(store), dry_run=dry_run, report=report)
+        found = remove(store_url(store), dry_run=dry_run, report=progress.reach)
     if as_json:
         print_json(found)
         return

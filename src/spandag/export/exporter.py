@@ -158,7 +158,8 @@ class SpandagSpanExporter(SpanExporter):
         if self.live is not None and self.live_resource is not resource:
             self.live.stop()
             self.live = None
-        providers.in_use()
+        # One that was looked at before may be known for the exporter's own only now.
+        providers.look_again()
 
 
 def _join_in(provider: TracerProvider) -> None:

@@ -22,14 +22,6 @@ def decoded(value: str | None) -> str | None:
     return None if value is None else decode(value)
 
 
-class Decoded(dict[Any, Any]):
-    """`decoded` by look-up, for the names that come again and again in a run."""
-
-    def __missing__(self, value: str | None) -> str | None:
-        result = self[value] = decoded(value)
-        return result
-
-
 def decoded_json(value: Any, depth: int = 0) -> Any:
     """JSON with all of its text as it was recorded; what is too deep to be shown is JSON in a text.
 

@@ -6,6 +6,7 @@ patched. So each span that spandag starts looks whether it is another one than b
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from opentelemetry import trace
@@ -15,6 +16,8 @@ from spandag._guard import guard
 
 _listeners: list[Callable[[TracerProvider], None]] = []
 _known: TracerProvider | None = None
+# Those that were named, beside the global one.
+_named: weakref.WeakSet[TracerProvider] = weakref.WeakSet()
 
 
 def on_use(listener: Callable[[TracerProvider], None]) -> None:
@@ -37,6 +40,9 @@ def in_use(provider: TracerProvider | None = None) -> None:
         provider: The global one by default.
     """
     global _known
+    if provider is not None:
+        with guard("remember a tracer provider"):
+            _named.add(provider)
     if not _listeners:
         return
     if provider is None:
@@ -47,3 +53,11 @@ def in_use(provider: TracerProvider | None = None) -> None:
     for listener in _listeners:
         with guard("listen to a tracer provider"):
             listener(provider)
+
+
+def look_again() -> None:
+    """Tell the listeners once more of every provider that is in use: they know more of it than before."""
+    for provider in [*_named, trace.get_tracer_provider()]:
+        for listener in _listeners:
+            with guard("listen to a tracer provider"):
+                listener(provider)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 STALE_NS = 15 * 10**9
-"""Nanoseconds without a heartbeat after which a process is taken for dead: longer than a living one waits for a lock."""
+"""Nanoseconds without a heartbeat after which a process is taken for dead: longer than one waits for a locked SQLite file."""
 
 DROPPED = "dropped_spans"
 """Key of ``writers.meta``: spans that the process could not keep."""
