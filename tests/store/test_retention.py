@@ -673,3 +673,12 @@ def test_a_retention_is_plain_data(store_url: str) -> None:
         "pruned_at": None,
     }
     assert isinstance(found, Retention)
+
+
+def test_more_days_than_there_were_keep_everything(
+    writer: Writer, store_url: str, redone_run: list[ReadableSpan]
+) -> None:
+    writer.write(project(redone_run))
+    set_retention(store_url, days=10**9, max_size=None)
+    assert prune(store_url, dry_run=True).runs == 0
+    assert prune(store_url).runs == 0
