@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spandag._guard import guard, say_once
 from spandag.config import ENV_PRICES
@@ -27,8 +27,7 @@ _HIGHEST_RATE = 1e9
 _RATES = ("input", "output", "cache_read", "cache_write")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one logical model call, counted as the GenAI conventions do.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from spandag import semconv
@@ -44,26 +44,12 @@ _NAMED_BY: dict[str, tuple[str, ...]] = {
 
 
 def node_type_of(attributes: Mapping[str, Any]) -> str:
-    """The type of a span's node, by the first convention that says it."""
-    for source in _SOURCES:
-        node_type = source(attributes)
-        if node_type is not None:
-            return node_type
-    return NodeType.SPAN
-
-
-def _from_spandag(attributes: Mapping[str, Any]) -> str | None:
-    value = attributes.get(semconv.SPANDAG_NODE_TYPE)
-    return value if isinstance(value, str) and value in _NODE_TYPES else None
-
-
-def _from_genai(attributes: Mapping[str, Any]) -> str | None:
-    value = attributes.get(semconv.GEN_AI_OPERATION_NAME)
-    return _OF_OPERATION.get(value) if isinstance(value, str) else None
-
-
-# Other conventions are translated before (`spandag.export.foreign`).
-_SOURCES: tuple[Callable[[Mapping[str, Any]], str | None], ...] = (_from_spandag, _from_genai)
+    """The type of a span's node; other conventions are translated before (`spandag.export.foreign`)."""
+    said = attributes.get(semconv.SPANDAG_NODE_TYPE)
+    if isinstance(said, str) and said in _NODE_TYPES:
+        return said
+    operation = attributes.get(semconv.GEN_AI_OPERATION_NAME)
+    return _OF_OPERATION.get(operation, NodeType.SPAN) if isinstance(operation, str) else NodeType.SPAN
 
 
 def name_of(node_type: str, attributes: Mapping[str, Any], span_name: str) -> str:

@@ -44,6 +44,8 @@ _REMEMBERED = 16_384
 
 SpanKey = tuple[int, int]
 
+_NO_KEY: SpanKey = (0, 0)
+
 
 @dataclass(slots=True)
 class Handed:
@@ -64,6 +66,12 @@ class Handed:
     generation: int
     open_spans: bool
     is_kept: bool = False
+
+
+def _key_of(span: ReadableSpan) -> SpanKey:
+    context = span.get_span_context()
+    # Trace id and span id; as attributes they are two calls.
+    return _NO_KEY if context is None else context[:2]
 
 
 class Pipeline:
@@ -90,6 +98,8 @@ class Pipeline:
         # Guards what follows; `changed` is told of every change of it.
         self._changed = threading.Condition()
         self._wake = threading.Event()
+        # Held by the one who makes rows.
+        self._draining = threading.Lock()
         # Whether somebody has to wake the first thread, or to start it.
         self._idle = True
         self._hurry = False
@@ -110,6 +120,9 @@ class Pipeline:
     def add(self, span: ReadableSpan) -> None:
         """Hand over a span, as it is now: just started, or ended."""
         self._queue.append(span)
+        self._take_notice()
+
+    def _take_notice(self) -> None:
         if self._idle:
             self._start()
             self._wake.set()
@@ -124,10 +137,12 @@ class Pipeline:
             return
         # Lets the other thread have its turn; a program that makes spans without pause takes all of it.
         time.sleep(_A_MOMENT_S)
-        if len(self._queue) > 4 * _MOST_SPANS:
-            with suppress(IndexError):
-                self._queue.popleft()
-                self.drop(1, "spans come faster than rows can be made of them")
+        lost = 0
+        with suppress(IndexError):
+            while len(self._queue) > 4 * _MOST_SPANS:
+                # A start is no loss: its end will bring all of it.
+                lost += self._queue.popleft().end_time is not None
+        self.drop(lost, "spans come faster than rows can be made of them")
 
     def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         """Hand over ended spans and wait until they are stored, or at least on disk.
@@ -142,15 +157,14 @@ class Pipeline:
         Returns:
             False where spans were dropped, or it took too long.
         """
-        dropped = self.dropped
-        for span in spans:
-            context = span.get_span_context()
-            if context is not None and (context.trace_id, context.span_id) not in self._stored:
-                self.add(span)
+        dropped, stored = self.dropped, self._stored
+        fresh = {key: span for span in spans if (key := _key_of(span)) not in stored}
         if is_live:
+            self._queue.extend(fresh.values())
+            self._take_notice()
             self._wait_for(self._hasten(), min(timeout_s, _A_WHILE_S))
             return self.dropped == dropped
-        return self.flush(timeout_s) and self.dropped == dropped
+        return self._is_kept(self._hand_on_here(fresh), timeout_s) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -158,7 +172,10 @@ class Pipeline:
         Returns:
             Whether it is.
         """
-        target = self._hasten()
+        return self._is_kept(self._hasten(), timeout_s)
+
+    def _is_kept(self, target: int, timeout_s: float) -> bool:
+        """Whether a drain of the queue is stored or on disk in time."""
         if self._wait_for(target, timeout_s):
             return True
         # The store takes its time, and may never answer. Written twice, a batch does no harm.
@@ -179,6 +196,22 @@ class Pipeline:
         if not started:
             self._run_here()
         return target
+
+    def _hand_on_here(self, spans: dict[SpanKey, ReadableSpan]) -> int:
+        """Hand on what only just came, past the queue; tells of which drain of the queue it is a part.
+
+        Whoever waits anyway makes the rows: what goes from one thread to another goes from the cache of
+        one processor to that of another.
+        """
+        started = self._start()
+        with suppress_instrumentation(), self._draining:
+            generation = self._drained
+            spans.pop(_NO_KEY, None)
+            with guard("make rows of spans"):
+                self._hand_on(spans, generation)
+        if not started:
+            self._run_here()
+        return generation
 
     def _wait_for(self, generation: int, timeout_s: float) -> bool:
         with self._changed:
@@ -264,6 +297,10 @@ class Pipeline:
 
     def _drain(self) -> None:
         """Make rows of what is in the queue now, and hand them on."""
+        with self._draining:
+            self._drain_alone()
+
+    def _drain_alone(self) -> None:
         with self._changed:
             self._hurry = False
             self._generation += 1
@@ -272,13 +309,15 @@ class Pipeline:
         while left > 0:
             # A span that has started and ended since the last time is handed on once.
             spans: dict[SpanKey, ReadableSpan] = {}
-            while left > 0 and len(spans) < AT_ONCE:
-                left -= 1
-                with suppress(IndexError):
+            try:
+                while left > 0 and len(spans) < AT_ONCE:
+                    left -= 1
                     span = self._queue.popleft()
-                    context = span.get_span_context()
-                    if context is not None:
-                        spans[context.trace_id, context.span_id] = span
+                    spans[_key_of(span)] = span
+            except IndexError:
+                # Somebody has made room.
+                left = 0
+            spans.pop(_NO_KEY, None)
             with guard("make rows of spans"):
                 self._hand_on(spans, generation)
         with self._changed:
@@ -286,16 +325,22 @@ class Pipeline:
             self._changed.notify_all()
 
     def _hand_on(self, spans: dict[SpanKey, ReadableSpan], generation: int) -> None:
-        ended = [key for key, span in spans.items() if span.end_time is not None]
-        fresh = {
-            key: span for key, span in spans.items() if key not in self._stored and key not in self._underway
-        }
-        self._open.difference_update(ended)
-        self._open.update(key for key in fresh if fresh[key].end_time is None)
+        fresh: list[ReadableSpan] = []
+        ended: list[SpanKey] = []
+        for key, span in spans.items():
+            has_ended = span.end_time is not None
+            if has_ended:
+                self._open.discard(key)
+            if key in self._stored or key in self._underway:
+                continue
+            fresh.append(span)
+            if has_ended:
+                ended.append(key)
+            else:
+                self._open.add(key)
         if not fresh:
             return
-        batch = project(fresh.values(), writer_id=self.writer_id)
-        ended = [key for key in ended if key in fresh]
+        batch = project(fresh, writer_id=self.writer_id)
         self._underway.update(ended)
         handed = Handed(batch, ended, memory_of(batch), generation, bool(self._open))
         with self._changed:

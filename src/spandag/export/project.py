@@ -99,7 +99,7 @@ class _Projection:
         self.batch = Batch()
         self._writer_id = writer_id
         # With what the key names by identity, so that no other object takes its place in memory.
-        self._origins: dict[tuple[object, ...], tuple[_Origin, object, object]] = {}
+        self._origins: dict[tuple[object, ...], tuple[_Origin, tuple[object, ...]]] = {}
         self._run_ids: dict[int, str] = {}
 
     def add(self, span: ReadableSpan) -> None:
@@ -114,8 +114,8 @@ class _Projection:
         ended_at = time_ns(span.end_time)
         attributes = _copied(span.attributes)
         meta, scope, scrub = self._origin_of(span, context)
-        if not scrub:
-            for key in [key for key in attributes if key not in _OWN_ATTRIBUTES]:
+        if not scrub and not _OWN_ATTRIBUTES.issuperset(attributes):
+            for key in attributes.keys() - _OWN_ATTRIBUTES:
                 attributes[key] = redacted_value(attributes[key], key)
         named = text_without_secrets if scrub else text
 
@@ -203,19 +203,18 @@ class _Projection:
     def _origin_of(self, span: ReadableSpan, context: SpanContext) -> _Origin:
         parent, resource, scope = span.parent, span.resource, span.instrumentation_scope
         remote = parent is not None and parent.is_remote
-        trace_state = context.trace_state
-        state = trace_state.to_header() if trace_state else None
+        kind, state = span.kind, context.trace_state
         # By identity: comparing their values takes longer than the rest.
-        key = (id(resource), id(scope), span.kind, context.trace_flags, remote, state)
+        key = (id(resource), id(scope), id(kind), id(state), context.trace_flags, remote)
         known = self._origins.get(key)
         if known is not None:
             return known[0]
         name = scope.name if scope is not None else None
         values = {
-            "kind": getattr(span.kind, "name", "").lower() or None,
+            "kind": getattr(kind, "name", "").lower() or None,
             "flags": int(context.trace_flags),
             "remote_parent": remote or None,
-            "trace_state": state,
+            "trace_state": state.to_header() if state else None,
             "service": resource.attributes.get(semconv.SERVICE_NAME),
             "scope_version": getattr(scope, "version", None) or None,
         }
@@ -225,7 +224,7 @@ class _Projection:
             # What spandag records was scrubbed before the span had it; but anybody can add to a span.
             name is None or not f"{name}.".startswith(_OWN_SCOPE),
         )
-        self._origins[key] = (origin, resource, scope)
+        self._origins[key] = (origin, (resource, scope, kind, state))
         return origin
 
 
@@ -335,11 +334,7 @@ def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> Non
             node.id,
             node.model,
             node.provider,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
+            *usage,
             cost,
             source,
             node.ended_at or node.started_at,

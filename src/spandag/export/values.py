@@ -9,7 +9,7 @@ from typing import Any
 
 from spandag._secrets import Secrets, own_secrets
 from spandag.scrub import redacted, redacted_value
-from spandag.store.text import decode, storable, to_json
+from spandag.store.text import decode, flat_to_json, storable, to_json
 
 MAX_TEXT = 4_096
 """Characters of a text column, such as a name, an error message or a preview."""
@@ -33,6 +33,8 @@ def text(value: object, limit: int = MAX_TEXT) -> str | None:
     """A text column's value; None where there is nothing to say."""
     if value is None or value == "":
         return None
+    if type(value) is str and len(value) <= limit and value.isascii() and "\x00" not in value:
+        return value
     result = shown(value)
     if len(result) > limit:
         result = result[: limit - 1] + "…"
@@ -76,13 +78,19 @@ def count(value: object) -> int | None:
     """A number of tokens; None where it is not one."""
     if value is None:
         return None
+    if type(value) is int and 0 <= value <= _MAX_INT:
+        return value
     number = integer(value)
     return number if number is not None and number >= 0 else None
 
 
 def amount(value: object) -> float | None:
     """An amount of money; None where it is not one."""
-    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None:
+        return None
+    if type(value) is float and 0 <= value < math.inf:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
@@ -93,6 +101,8 @@ def amount(value: object) -> float | None:
 
 def time_ns(value: object) -> int | None:
     """A time in Unix nanoseconds that fits into 64 bits."""
+    if type(value) is int and 0 <= value <= _MAX_INT:
+        return value
     return min(max(value, 0), _MAX_INT) if isinstance(value, int) else None
 
 
@@ -105,7 +115,7 @@ def attributes_json(attributes: Mapping[str, Any], *, scrub: bool) -> str:
     """
     if scrub:
         attributes = {key: _scrubbed(key, value) for key, value in attributes.items()}
-    result = to_json(attributes)
+    result = flat_to_json(attributes)
     if len(result) <= MAX_VALUE:
         return result
     return to_json({_cut(key): _bounded(value) for key, value in attributes.items()})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,14 +13,14 @@ from spandag.pricing import Usage
 
 # What a span takes to a backend are 64 bits.
 _MAX = 2**63
-_COUNTS = tuple(field.name for field in fields(Usage))
+_COUNTS = Usage._fields
 
 
 def checked(usage: Usage | None) -> Usage | None:
     """The usage with its counts as whole numbers; what is none is left out, and that is said once."""
     if usage is None:
         return None
-    return replace(usage, **{name: _count(name, getattr(usage, name)) for name in _COUNTS})
+    return Usage(**{name: _count(name, getattr(usage, name)) for name in _COUNTS})
 
 
 def checked_cost(cost: object) -> float | None:
@@ -48,8 +47,7 @@ def is_known(usage: Usage | None) -> bool:
 
 def with_finer(own: Usage, finer: Usage) -> Usage:
     """The usage with the finer counts of the same call where it has none."""
-    return replace(
-        own,
+    return own._replace(
         **{
             name: getattr(finer, name)
             for name in _COUNTS

@@ -19,7 +19,9 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
+
+import orjson
 
 _MARK = "␛"
 _STRANGE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
@@ -27,6 +29,9 @@ _ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _ESCAPED_NUL = "\\u0000"
 
 _STRING_OR_STRANGE_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-0\.0(?![0-9])|-?[0-9.]++e\+[0-9]++')
+
+# What both encoders write alike, whatever the value.
+_ALIKE = frozenset({str, int, bool})
 
 _MAX_DEPTH = 20
 # Python refuses to write integers of more digits than this as decimals.
@@ -83,6 +88,28 @@ def to_json(value: object, *, canonical: bool = False) -> str:
             text = encode(_plain(value, 0))
     if ("+" in text and "e+" in text) or ("-" in text and "-0.0" in text):
         text = _STRING_OR_STRANGE_NUMBER.sub(_written_out, text)
+    return text
+
+
+def flat_to_json(values: Mapping[str, object]) -> str:
+    """The same as `to_json` of a mapping, a third of its time where the values are as those of most spans."""
+    for value in values.values():
+        kind = type(value)
+        if kind is str or kind is int or kind is bool:
+            continue
+        if kind is float:
+            # Others are written with an exponent, or are no numbers in JSON.
+            if 1e-4 <= cast(float, value) < 1e16:
+                continue
+        elif kind is tuple and set(map(type, cast(tuple[object, ...], value))) <= _ALIKE:
+            continue
+        return to_json(values)
+    try:
+        text = orjson.dumps(values).decode()
+    except TypeError:
+        return to_json(values)
+    if ("\\" in text and _ESCAPED_NUL in text) or not (text.isascii() or not _STRANGE.search(text)):
+        return to_json(values)
     return text
 
 
