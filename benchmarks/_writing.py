@@ -124,11 +124,14 @@ def _exporter(url: str) -> Iterator[Callable[[list[ReadableSpan]], None]]:
 
 
 def _tell(report: Report, kind: str, measured: list[tuple[Side, Side]], spans: int, rows: int) -> None:
-    # A batch of either side now and then waits 200 ms for a timer of the network, idle, or for
-    # others on the machine. A side with one more of these would win or lose by them alone.
+    # On PostgreSQL a batch of either side now and then waits 200 ms for a timer of the network, idle. A
+    # side with one more of these would win or lose by them alone, so its target is for the usual batch.
+    # What SQLite now and then does beside, which is to move the log into the file, is a part of writing.
+    of_whole = kind == "sqlite"
     usual = [(statistics.median(base.batches), statistics.median(ours.batches)) for base, ours in measured]
     ratios = [base / ours for base, ours in usual]
-    met = sum(ratio >= AT_LEAST[kind] for ratio in ratios)
+    wholes = [sum(base.batches) / sum(ours.batches) for base, ours in measured]
+    met = sum(ratio >= AT_LEAST[kind] for ratio in (wholes if of_whole else ratios))
     # All batches are full.
     batches = len(measured[0][0].batches)
     base_s, ours_s = (batches * statistics.median(pair[side] for pair in usual) for side in (0, 1))
@@ -136,15 +139,17 @@ def _tell(report: Report, kind: str, measured: list[tuple[Side, Side]], spans: i
         f"{kind}: exporter, its median batch",
         ratios,
         "of the bare driver's speed",
-        at_least=AT_LEAST[kind],
-        beside=f"in {met} of {len(ratios)} rounds; "
-        f"{spans / ours_s:,.0f}/s spans, {rows / ours_s:,.0f}/s rows; bare {rows / base_s:,.0f}/s rows",
+        at_least=None if of_whole else AT_LEAST[kind],
+        beside=("" if of_whole else f"in {met} of {len(ratios)} rounds; ")
+        + f"{spans / ours_s:,.0f}/s spans, {rows / ours_s:,.0f}/s rows; bare {rows / base_s:,.0f}/s rows",
     )
     report.add(
         f"{kind}: exporter, whole rounds",
-        [sum(base.batches) / sum(ours.batches) for base, ours in measured],
+        wholes,
         "of the bare driver's speed",
-        beside=f"batches over three times the median: {_stalled([base for base, _ in measured])} bare, "
+        at_least=AT_LEAST[kind] if of_whole else None,
+        beside=(f"in {met} of {len(wholes)} rounds; " if of_whole else "")
+        + f"batches over three times the median: {_stalled([base for base, _ in measured])} bare, "
         f"{_stalled([ours for _, ours in measured])} ours, of {batches * len(measured)} each",
     )
     base_cpu, ours_cpu = (statistics.median(pair[side].cpu for pair in measured) for side in (0, 1))

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from spandag_test_databases import connected
 from sqlalchemy import select
 from sqlalchemy import text as sql
 
 from spandag.store import Writer
 from spandag.store.schema import settings
-from spandag.store.text import decode, storable, to_json
+from spandag.store.text import decode, flat_to_json, storable, to_json
 
 STRANGE = ["plain", "", "é ✓ 😀", "a\x00b", "\ud83d alone", "␛", "␛0000", "\x00␛\udfff😀"]
 
@@ -98,3 +100,21 @@ def test_json_takes_whatever_there_is() -> None:
 
 def test_canonical_json_does_not_depend_on_the_order_of_keys() -> None:
     assert to_json({"b": 1, "a": [{"y": 1, "x": 2}]}, canonical=True) == '{"a":[{"x":2,"y":1}],"b":1}'
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=20),
+        st.one_of(
+            st.one_of(st.text(max_size=40), st.sampled_from(STRANGE)),
+            st.integers(),
+            st.booleans(),
+            st.floats(),
+            st.none(),
+            st.lists(st.one_of(st.text(max_size=5), st.floats(), st.booleans())).map(tuple),
+        ),
+        max_size=6,
+    )
+)
+def test_the_quick_way_writes_the_same_json(values: dict[str, Any]) -> None:
+    assert flat_to_json(values) == to_json(values)

@@ -56,8 +56,9 @@ def own_spending(costs: Iterable[tuple[Any, ...]]) -> dict[str, Spent]:
     Args:
         costs: `spandag.store.facts.COST_COLUMNS` of the run's cost records.
     """
+    make = tuple.__new__
     return {
-        node_id: Spent(1, input_tokens or 0, output_tokens or 0, cost, int(cost is None))
+        node_id: make(Spent, (1, input_tokens or 0, output_tokens or 0, cost, 1 if cost is None else 0))
         for node_id, counted, input_tokens, output_tokens, cost in costs
         if counted
     }

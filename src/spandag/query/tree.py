@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any
 
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import is_run_id, resolve_run
 from spandag.query.runs import REDO, Run, node_types, summary
 from spandag.query.spent import NOTHING, own_spending
-from spandag.query.tree_node import TreeNode, sum_up
+from spandag.query.tree_node import Row, TreeNode, sum_up
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows
@@ -72,68 +72,76 @@ _ID, _PARENT, _NODE_TYPE, _ATTEMPT, _STARTED_AT, _ORDER_INDEX, _PARENT_SPAN = ma
 )
 
 
-# One for all that nothing is below.
-_NOTHING_BELOW: Sequence[str] = ()
+# One for all that nothing is below; stays empty.
+_NOTHING_BELOW: list[Row] = []
 
 
 def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
     """The nodes of the tree in order.
 
-    A run can have 100,000 of them, so nothing is made for a node that it can do without.
+    A run can have 100,000 of them, so nothing is made for a node that it can do without, and no more
+    is done for one that nothing is below than has to be.
     """
+    llm, span, branch_point = NodeType.LLM, NodeType.SPAN, NodeType.BRANCH_POINT
     below = siblings_in_order(rows)
     own = own_spending(rows.costs)
     branches = {branch.branch_node_id: branch for branch in rows.branches if branch.kind == REDO}
     nodes: list[TreeNode] = []
-    # Backwards, as they come off the end; and for each the node of the tree that it stands below.
-    stack: list[tuple[Any, ...]] = below.get(None, [])[::-1]
-    above_them: list[TreeNode | None] = [None] * len(stack)
-    while stack:
-        row, here = stack.pop(), above_them.pop()
-        node_id, node_type = row[_ID], row[_NODE_TYPE]
-        children = below.get(node_id, ())
-        if not lift_spans or node_type != NodeType.SPAN:
-            if lift_spans and here is not None:
-                here.children.append(node_id)  # type: ignore[attr-defined]
-            here = TreeNode(
-                row,
-                here,
-                branches.get(node_id) if node_type == NodeType.BRANCH_POINT else None,
-                own.get(node_id, NOTHING) if node_type == NodeType.LLM else NOTHING,
-                [] if lift_spans else [child[_ID] for child in children] if children else _NOTHING_BELOW,
-            )
-            nodes.append(here)
-        if children:
-            stack += children[::-1]
-            above_them += [here] * len(children)
+    above: TreeNode | None = None
+    # Of each node on the way down what is still to come below it, and the node of the tree above that.
+    to_come = iter(below.get(None, ()))
+    way_down: list[tuple[Iterator[Row], TreeNode | None]] = []
+    while True:
+        for row in to_come:
+            children = below.get(row[_ID], _NOTHING_BELOW)
+            node_type = row[_NODE_TYPE]
+            here = above
+            if not lift_spans or node_type != span:
+                here = TreeNode(
+                    row,
+                    above,
+                    branches.get(row[_ID]) if node_type == branch_point else None,
+                    own.get(row[_ID], NOTHING) if node_type == llm else NOTHING,
+                    [] if lift_spans else children,
+                )
+                nodes.append(here)
+                if lift_spans and above is not None:
+                    above.adopt(row)
+            if children:
+                way_down.append((to_come, above))
+                to_come, above = iter(children), here
+                break
+        else:
+            if not way_down:
+                break
+            to_come, above = way_down.pop()
     sum_up(nodes)
     return nodes
 
 
-def siblings_in_order(rows: TreeRows) -> dict[str | None, list[tuple[Any, ...]]]:
+def siblings_in_order(rows: TreeRows) -> dict[str | None, list[Row]]:
     """The tree as by parent its children, in order; what lost its parent is below the run."""
-    below: dict[str | None, list[tuple[Any, ...]]] = {}
+    branch_point = NodeType.BRANCH_POINT
+    below: defaultdict[str | None, list[Row]] = defaultdict(list)
     redone: set[str | None] = set()
     for row in rows.nodes:
-        parent_id = row[_PARENT]
-        if row[_NODE_TYPE] == NodeType.BRANCH_POINT:
-            redone.add(parent_id)
-        if parent_id in below:
-            below[parent_id].append(row)
-        else:
-            below[parent_id] = [row]
+        below[row[_PARENT]].append(row)
+        if row[_NODE_TYPE] == branch_point:
+            redone.add(row[_PARENT])
     index = itemgetter(_ORDER_INDEX)
     for parent_id, siblings in below.items():
         if len(siblings) > 1:
             # A redo has the place of its step.
             siblings.sort(key=_place if parent_id in redone else index)
+    # Whoever looks for what is not there must not make it.
+    below.default_factory = None
     tops = below.get(None, ())
     if len(tops) > 1:
         _adopt_orphans(rows, below)
     return below
 
 
-def _adopt_orphans(rows: TreeRows, below: dict[str | None, list[tuple[Any, ...]]]) -> None:
+def _adopt_orphans(rows: TreeRows, below: dict[str | None, list[Row]]) -> None:
     """Put nodes at the top that lost their parents below the run; what shares its remote parent stays beside it."""
     by_id = {row[_ID]: row for row in rows.nodes}
     root = by_id.get(rows.run.root_node_id)
@@ -142,8 +150,8 @@ def _adopt_orphans(rows: TreeRows, below: dict[str | None, list[tuple[Any, ...]]
     above = root
     while above[_PARENT] is not None:
         above = by_id[above[_PARENT]]
-    orphans: list[tuple[Any, ...]] = []
-    tops: list[tuple[Any, ...]] = []
+    orphans: list[Row] = []
+    tops: list[Row] = []
     for row in below[None]:
         lost = row[_PARENT_SPAN]
         is_orphan = lost is not None and lost not in by_id and lost != root[_PARENT_SPAN]
@@ -154,9 +162,9 @@ def _adopt_orphans(rows: TreeRows, below: dict[str | None, list[tuple[Any, ...]]
         below[root[_ID]] = _by_start(below.get(root[_ID], []), orphans)
 
 
-def _by_start(children: list[tuple[Any, ...]], orphans: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _by_start(children: list[Row], orphans: list[Row]) -> list[Row]:
     """Orphans among children by their start; no redo is torn from its step."""
-    merged: list[tuple[Any, ...]] = []
+    merged: list[Row] = []
     waiting = sorted(orphans, key=itemgetter(_STARTED_AT, _ID), reverse=True)
     for child in children:
         if child[_NODE_TYPE] != NodeType.BRANCH_POINT:
@@ -166,5 +174,5 @@ def _by_start(children: list[tuple[Any, ...]], orphans: list[tuple[Any, ...]]) -
     return merged + waiting[::-1]
 
 
-def _place(row: tuple[Any, ...]) -> tuple[int, int, int, str]:
+def _place(row: Row) -> tuple[int, int, int, str]:
     return row[_ORDER_INDEX], row[_ATTEMPT] or 0, row[_STARTED_AT], row[_ID]

@@ -11,6 +11,11 @@ from spandag.store.facts import TREE_COLUMNS, BranchRecord
 
 T = TypeVar("T")
 
+Row = tuple[Any, ...]
+"""`TREE_COLUMNS` of a node."""
+
+_ID = TREE_COLUMNS.index("id")
+
 
 class _Column(Generic[T]):
     """A column of the node's own row, or of its branch's."""
@@ -66,7 +71,7 @@ class TreeNode:
 
     # A run can have 100,000 nodes, of which most questions read a few columns: each keeps the row
     # that it is, rather than 20 values of it.
-    __slots__ = ("_above", "_branch", "_row", "children", "depth", "spent")
+    __slots__ = ("_above", "_below", "_branch", "_row", "depth", "spent")
 
     id = _Column[str]("id")
     node_type = _Column[str]("node_type")
@@ -104,18 +109,27 @@ class TreeNode:
 
     def __init__(
         self,
-        row: tuple[Any, ...],
+        row: Row,
         above: TreeNode | None,
         branch: BranchRecord | None,
         spent: Spent,
-        children: Sequence[str],
+        below: list[Row],
     ) -> None:
         self._row = row
         self._above = above
         self._branch = branch
         self.depth: int = 0 if above is None else above.depth + 1
         self.spent = spent
-        self.children = children
+        self._below = below
+
+    def adopt(self, row: Row) -> None:
+        """Add a node to those below it; of one that was made with a list of its own."""
+        self._below.append(row)
+
+    @property
+    def children(self) -> list[str]:
+        """Ids of the nodes below it, in order."""
+        return [row[_ID] for row in self._below]
 
     @property
     def parent_node_id(self) -> str | None:

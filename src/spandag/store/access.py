@@ -14,7 +14,17 @@ from spandag.store import upgrade
 from spandag.store.connect import Database, missing, open_database
 from spandag.store.derive import apply, derive
 from spandag.store.errors import StoreError
-from spandag.store.facts import RunRows, TreeRows, read_header, read_run, read_task, read_tree, tree_rows
+from spandag.store.facts import (
+    RunRecord,
+    RunRows,
+    TreeRows,
+    read_header,
+    read_run,
+    read_task,
+    read_tree,
+    read_tree_at_once,
+    tree_rows,
+)
 from spandag.store.writer import Writer
 
 
@@ -116,15 +126,24 @@ def load_run(connection: Connection, run_id: str) -> RunRows | None:
 
 def load_tree(connection: Connection, run_id: str) -> TreeRows | None:
     """As `load_run`, no more than the tree of a run takes."""
-    run = read_header(connection, run_id)
-    if run is not None and run.facts_version == run.derived_version:
-        return read_tree(connection, run)
+    if connection.dialect.name == "postgresql":
+        found = read_tree_at_once(connection, run_id)
+        if found is None or _is_up_to_date(found.run):
+            return found
+    else:
+        run = read_header(connection, run_id)
+        if run is not None and _is_up_to_date(run):
+            return read_tree(connection, run)
     rows = load_run(connection, run_id)
     return None if rows is None else tree_rows(rows)
 
 
+def _is_up_to_date(run: RunRecord) -> bool:
+    return run.facts_version == run.derived_version
+
+
 def _up_to_date(connection: Connection, rows: RunRows) -> RunRows:
-    if rows.run.facts_version == rows.run.derived_version:
+    if _is_up_to_date(rows.run):
         return rows
     derived = derive(rows)
     return apply(rows, derived, read_task(connection, rows.run.id, derived.run.root_node_id))

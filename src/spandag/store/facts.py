@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Select, Table, and_, bindparam, select
 
@@ -263,6 +264,43 @@ def read_tree(connection: Connection, run: RunRecord) -> TreeRows:
     )
     rows.nodes = read_nodes(connection, run.id)
     return rows
+
+
+def read_tree_at_once(connection: Connection, run_id: str) -> TreeRows | None:
+    """As `read_header` and `read_tree` in one round trip, where the driver can do that.
+
+    Of a run whose derived columns are out of date no nodes are read.
+
+    Args:
+        connection: To PostgreSQL, in a transaction of its own.
+        run_id: The whole trace id.
+
+    Returns:
+        None where the store has no such run.
+    """
+    dialect, driver = connection.dialect, cast(Any, connection.connection.driver_connection)
+    tables = (
+        (schema.workflow_runs, RunRecord._fields),
+        (schema.cost_records, COST_COLUMNS),
+        (schema.branches, BranchRecord._fields),
+        (schema.dag_nodes, TREE_COLUMNS),
+    )
+    with ExitStack() as stack:
+        cursors = [stack.enter_context(driver.cursor()) for _ in tables]
+        with driver.pipeline():
+            for cursor, (table, names) in zip(cursors, tables, strict=True):
+                sql = _sql_of_run(dialect, table, names)
+                if table is schema.dag_nodes:
+                    cursor.execute(f"{sql} AND {_IS_DERIVED}", (run_id, run_id))
+                else:
+                    cursor.execute(sql, (run_id,))
+        found, costs, branches, nodes = (cursor.fetchall() for cursor in cursors)
+    if not found:
+        return None
+    return TreeRows(RunRecord._make(found[0]), nodes, costs, list(map(BranchRecord._make, branches)))
+
+
+_IS_DERIVED = "EXISTS (SELECT 1 FROM workflow_runs WHERE id = %s AND facts_version = derived_version)"
 
 
 def tree_rows(rows: RunRows) -> TreeRows:
