@@ -221,7 +221,7 @@ def findings(url: str) -> dict[tuple[str, str], int]:
     return {(finding.table, finding.what): finding.rows for finding in check(url).findings}
 
 
-def test_a_whole_store_is_ok(written: str, db: Db) -> None:
+def test_a_whole_store_is_ok(written: str, db: Db, own_spool: Path) -> None:
     result = db("check")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1:] == [
@@ -238,6 +238,8 @@ def test_a_whole_store_is_ok(written: str, db: Db) -> None:
         "nodes": 2,
         "behind": 0,
         "waiting_spans": 0,
+        "refused_spans": 0,
+        "spool": str(folder_of(written, own_spool)),
         "lost_spans": 0,
         "damage": [],
         "schema": [],
@@ -261,10 +263,13 @@ def test_what_has_not_arrived_is_only_noted(store_url: str, db: Db) -> None:
 
 def test_spans_that_wait_on_disk_and_that_were_lost_are_noted(written: str, db: Db, own_spool: Path) -> None:
     spool = Spool(folder_of(written, own_spool), 10**6)
+    spool.put(Batch(), 5)
+    spool.set_aside(next(spool.folder.iterdir()))
     spool.put(Batch(), 3)
     spool.note_lost("a writer", 4)
     said = db("check").stdout
     assert "note   3 spans on disk for the next program that writes here" in said
+    assert f"note   5 spans set aside, as the store refused them: {spool.folder}" in said
     assert "note   4 spans lost, as there was no room for them to wait" in said
     assert json.loads(db("check", "--json").stdout)["waiting_spans"] == 3
 

@@ -132,6 +132,29 @@ def test_a_locked_file_holds_up_nobody(
     assert back == "spandag: the store can be used again"
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_what_waits_for_a_locked_file_is_soon_on_disk(
+    store_url: str, start: Callable[[str], Program], spool_of: Callable[[str], Spool]
+) -> None:
+    """Whatever had ended a second before a kill must outlive the process."""
+    program = start(store_url)
+    program.work()
+    program.flush(30)
+    other = sqlite3.connect(path_of(store_url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    program.work()
+    until = time.monotonic() + 8
+    while spool_of(store_url).waiting().spans < 100 and time.monotonic() < until:
+        time.sleep(0.05)
+    # SQLite itself waits for ten seconds.
+    assert spool_of(store_url).waiting().spans == 100
+    other.execute("COMMIT")
+    other.close()
+    program.wait_until_all_is_stored()
+    program.provider.shutdown()
+    assert spool_of(store_url).is_empty()
+
+
 def test_a_server_that_is_stopped_and_started(
     start: Callable[[str], Program], spool_of: Callable[[str], Spool], caplog: pytest.LogCaptureFixture
 ) -> None:

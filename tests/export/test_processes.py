@@ -12,6 +12,7 @@ from spandag_test_databases import connected
 from sqlalchemy import func, select
 
 from spandag.store import Writer, open_store, schema
+from spandag.store.check import check
 from spandag.store.spool import Spool, folder_of
 
 SECONDS = float(os.environ.get("SPANDAG_TEST_SECONDS", "8"))
@@ -130,6 +131,31 @@ def test_a_fork_in_the_middle_of_a_run(store_url: str) -> None:
     done = run(FORKS, store_url)
     assert complaints(done.stderr) == []
     assert names(store_url) == ["before", "child 0", "child 1", "child 2", "parent", "r"]
+
+
+LOSING_FORKS = """
+import os, sys, spandag
+from opentelemetry import trace
+spandag.init(url=sys.argv[1], capture_content=False)
+from spandag.export import SpandagSpanExporter
+[exporter] = SpandagSpanExporter.writing_to(sys.argv[1])
+with spandag.run("r"):
+    exporter._opened().drop(2, "a test says so")
+    pid = os.fork()
+    if pid == 0:
+        exporter._opened().drop(3, "a test says so")
+        with spandag.agent("child"):
+            pass
+        trace.get_tracer_provider().shutdown()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_what_a_fork_has_lost_is_counted_once(store_url: str) -> None:
+    done = run(LOSING_FORKS, store_url)
+    assert "Traceback" not in done.stderr
+    assert check(store_url).lost_spans == 5
 
 
 POOLS = """

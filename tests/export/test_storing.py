@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.trace import SpanContext, TraceFlags
 from spandag_test_databases import connected
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from spandag import semconv
 from spandag.export import SpandagSpanExporter, counters, storing
 from spandag.export.project import project
 from spandag.export.storing import Storing
-from spandag.store import Writer, schema
+from spandag.store import StoreError, Writer, schema
+from spandag.store.errors import is_of_the_store
 from spandag.store.retention import set_retention
 from spandag.store.spool import Spool
 
@@ -69,6 +71,57 @@ def test_a_process_settles_what_another_left_behind(store_url: str, tmp_path: Pa
     here.tend(has_open=False)
     here.close(0, 10)
     assert run_names(store_url) == ["run 1", "run 2", "run 3"]
+
+
+def test_what_ends_while_it_is_looked_at_keeps_its_end_for_the_next_time() -> None:
+    """An end that brings attributes is either stored with all of them, or not yet."""
+
+    class Ending(ReadableSpan):
+        @property
+        def attributes(self) -> Any:
+            said = super().attributes
+            self._end_time, self._attributes = 2, {**dict(said or {}), "answer": 42}
+            return said
+
+    span = Ending(
+        name="r",
+        context=SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(1)),
+        attributes={},
+        start_time=1,
+    )
+    [first] = project([span]).dag_nodes
+    [second] = project([span]).dag_nodes
+    assert (first.ended_at, second.ended_at) == (None, 2)
+    assert "42" in (second.attributes or "")
+
+
+@pytest.mark.parametrize(
+    ("of_the_store", "cause"),
+    [
+        (True, sqlite3.OperationalError("database is locked")),
+        (True, sqlite3.OperationalError("database or disk is full")),
+        (True, sqlite3.DatabaseError("file is not a database")),
+        (True, OSError("no such folder")),
+        (False, sqlite3.IntegrityError("datatype mismatch")),
+        (False, sqlite3.InterfaceError("Error binding parameter")),
+    ],
+)
+def test_only_what_a_batch_brings_with_it_sets_it_aside(of_the_store: bool, cause: Exception) -> None:
+    error = StoreError("the store cannot be used")
+    error.__cause__ = cause
+    assert is_of_the_store(error) is of_the_store
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_shutdown_ends_in_time_though_many_runs_are_to_be_derived(store_url: str, tmp_path: Path) -> None:
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6))
+    for start in range(1, 3_001, 500):
+        here.write(project([old_run(number) for number in range(start, start + 500)]), has_open=False)
+    here.close(0, 0.3)
+    with connected(store_url) as connection:
+        assert connection.execute(select(func.count()).select_from(schema.dag_nodes)).scalar_one() == 3_000
+        behind = schema.workflow_runs.c.facts_version != schema.workflow_runs.c.derived_version
+        assert connection.execute(select(func.count()).where(behind)).scalar_one() > 0
 
 
 def test_what_waits_and_what_is_lost_is_told_as_metrics(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,6 +14,7 @@ from spandag_test_live import Process, run_id
 from sqlalchemy import event, text
 
 from spandag import query
+from spandag.query.local_process import is_running
 from spandag.query.render import Page, render_redos, render_tree, to_text
 from spandag.semconv import NodeType
 from spandag.store import Store, open_store
@@ -92,6 +97,31 @@ def test_what_is_open_is_interrupted_when_its_process_is_gone(
     detail = query.node(store, tree.nodes[0].id)
     assert (detail.run.status, detail.node.status) == ("interrupted", "interrupted")
     assert [child.status for child in detail.children] == ["completed", "interrupted"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says when a process was started")
+def test_a_process_that_cannot_reach_its_store_is_alive_all_the_same(process: Process, store: Store) -> None:
+    """A locked file keeps its heartbeat out as well."""
+    an_open_run(process)
+
+    process.fall_silent(has_ended=False)
+
+    assert statuses(store)["r"] == "running"
+    assert [run.status for run in query.runs(store)] == ["running"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says when a process was started")
+def test_a_number_that_another_process_was_given_is_not_the_writer() -> None:
+    since = time.time_ns() - 3600 * 10**9
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        host = socket.gethostname()
+        assert is_running(host, later.pid, time.time_ns())
+        assert not is_running(host, later.pid, since)
+        assert not is_running("another", later.pid, time.time_ns())
+        later.kill()
+        time.sleep(0.2)
+        # Nobody has asked yet how it ended.
+        assert not is_running(host, later.pid, time.time_ns())
 
 
 def test_a_process_that_comes_back_makes_its_work_running_again(process: Process, store: Store) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -324,11 +324,14 @@ def test_processes_that_are_gone_are_forgotten(store_url: str, story: Story) -> 
     beat(store_url, "silent for a day", DAY_NS + S)
     beat(store_url, "silent for an hour", DAY_NS // 24)
     beat(store_url, "closed", closed=True)
+    with closing(Writer(store_url)) as writer:
+        writer.beat("has lost something", dropped=3, closed=True)
     set_retention(store_url, 30, None)
     prune(store_url, now=NOW)
     with connected(store_url) as connection:
         left = set(connection.execute(select(schema.writers.c.id)).scalars())
-    assert left == {"holds one", "silent for an hour"}
+    assert left == {"holds one", "silent for an hour", "has lost something"}
+    assert check(store_url).lost_spans == 3
 
 
 # --- late spans ----------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 from opentelemetry import trace
@@ -88,14 +90,18 @@ class Process:
         if self.name is not None:
             self.writer.beat(self.name, closed=closed)
 
-    def fall_silent(self) -> None:
-        """As if it had been killed long enough ago."""
+    def fall_silent(self, *, has_ended: bool = True) -> None:
+        """As if it had been killed long enough ago, or could not reach its store since."""
         table = schema.writers
+        process: dict[str, int] = {}
+        if has_ended:
+            with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+                process = {"pid": ended.pid}
         with connected(self.url) as connection:
             connection.execute(
                 update(table)
                 .where(table.c.id == self.name)
-                .values(heartbeat_at=table.c.heartbeat_at - STALE_NS - 10**9)
+                .values(heartbeat_at=table.c.heartbeat_at - STALE_NS - 10**9, **process)
             )
 
     def be_forgotten(self) -> None:

@@ -241,6 +241,9 @@ def _check_lines(found: Check) -> list[Line]:
     if found.waiting_spans:
         waiting = f"{number(found.waiting_spans, 'span')} on disk for the next program that writes here"
         lines.append([("note   ", "yellow"), (waiting, "")])
+    if found.refused_spans:
+        refused = f"{number(found.refused_spans, 'span')} set aside, as the store refused them"
+        lines.append([("note   ", "yellow"), (f"{refused}: {found.spool}", "")])
     if found.lost_spans:
         lost = f"{number(found.lost_spans, 'span')} lost, as there was no room for them to wait"
         lines.append([("note   ", "yellow"), (lost, "")])

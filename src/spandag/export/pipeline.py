@@ -15,7 +15,6 @@ import uuid
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
@@ -23,9 +22,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from spandag._guard import guard, logger
 from spandag.config import Settings
 from spandag.export.counters import count
+from spandag.export.handed import NO_KEY, Handed, SpanKey, key_of
 from spandag.export.project import project
 from spandag.export.storing import Storing
-from spandag.store.rows import Batch
 from spandag.store.spool import Spool, folder_of, memory_of
 
 FLUSH_S = 0.5
@@ -41,37 +40,6 @@ _A_MOMENT_S = 0.001
 _A_WHILE_S = 0.1
 # Spans of which it is known that they were stored: the exporter brings them a few seconds later.
 _REMEMBERED = 16_384
-
-SpanKey = tuple[int, int]
-
-_NO_KEY: SpanKey = (0, 0)
-
-
-@dataclass(slots=True)
-class Handed:
-    """A batch on its way.
-
-    Attributes:
-        batch: Its rows.
-        ended: The spans in it that have ended. The others will come again.
-        size: Bytes of memory, about.
-        generation: Of which drain of the queue it is a part.
-        open_spans: Whether some of them have not ended.
-        is_kept: Whether it is on disk, whatever becomes of it in the store.
-    """
-
-    batch: Batch
-    ended: list[SpanKey]
-    size: int
-    generation: int
-    open_spans: bool
-    is_kept: bool = False
-
-
-def _key_of(span: ReadableSpan) -> SpanKey:
-    context = span.get_span_context()
-    # Trace id and span id; as attributes they are two calls.
-    return _NO_KEY if context is None else context[:2]
 
 
 class Pipeline:
@@ -158,13 +126,13 @@ class Pipeline:
             False where spans were dropped, or it took too long.
         """
         dropped, stored = self.dropped, self._stored
-        fresh = {key: span for span in spans if (key := _key_of(span)) not in stored}
+        fresh = {key: span for span in spans if (key := key_of(span)) not in stored}
         if is_live:
             self._queue.extend(fresh.values())
             self._take_notice()
-            self._wait_for(self._hasten(), min(timeout_s, _A_WHILE_S))
+            self._wait_for(self._hasten(timeout_s), min(timeout_s, _A_WHILE_S))
             return self.dropped == dropped
-        return self._is_kept(self._hand_on_here(fresh), timeout_s) and self.dropped == dropped
+        return self._is_kept(self._hand_on_here(fresh, timeout_s), timeout_s) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -172,32 +140,36 @@ class Pipeline:
         Returns:
             Whether it is.
         """
-        return self._is_kept(self._hasten(), timeout_s)
+        return self._is_kept(self._hasten(timeout_s), timeout_s)
 
     def _is_kept(self, target: int, timeout_s: float) -> bool:
         """Whether a drain of the queue is stored or on disk in time."""
         if self._wait_for(target, timeout_s):
             return True
-        # The store takes its time, and may never answer. Written twice, a batch does no harm.
+        # The store takes its time, and may never answer.
         self._is_stuck = True
         for handed in list(self._handed):
-            if not handed.is_kept:
-                self._spool(handed)
+            # Where there is no room it is not lost: it still waits in memory.
+            self._keep(handed)
         with self._changed:
             return self._is_done(target)
 
-    def _hasten(self) -> int:
-        """Have rows made at once of what was handed over; tells of which drain of the queue they are."""
+    def _hasten(self, timeout_s: float) -> int:
+        """Have rows made at once of what was handed over; tells of which drain of the queue they are.
+
+        Args:
+            timeout_s: Seconds that it may take where all of it has to be done here.
+        """
         started = self._start()
         with self._changed:
             target = self._generation + 1
             self._hurry = True
         self._wake.set()
         if not started:
-            self._run_here()
+            self._run_here(timeout_s)
         return target
 
-    def _hand_on_here(self, spans: dict[SpanKey, ReadableSpan]) -> int:
+    def _hand_on_here(self, spans: dict[SpanKey, ReadableSpan], timeout_s: float) -> int:
         """Hand on what only just came, past the queue; tells of which drain of the queue it is a part.
 
         Whoever waits anyway makes the rows: what goes from one thread to another goes from the cache of
@@ -206,11 +178,11 @@ class Pipeline:
         started = self._start()
         with suppress_instrumentation(), self._draining:
             generation = self._drained
-            spans.pop(_NO_KEY, None)
+            spans.pop(NO_KEY, None)
             with guard("make rows of spans"):
                 self._hand_on(spans, generation)
         if not started:
-            self._run_here()
+            self._run_here(timeout_s)
         return generation
 
     def _wait_for(self, generation: int, timeout_s: float) -> bool:
@@ -237,6 +209,9 @@ class Pipeline:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
+        for handed in list(self._handed):
+            if not handed.is_kept:
+                self._lose(handed, self._storing.reason())
         if self.dropped and any(thread.is_alive() for thread in self._threads):
             # The store does not answer, so it cannot be told.
             self._storing.spool.note_lost(self.writer_id, self.dropped)
@@ -285,8 +260,12 @@ class Pipeline:
                 if not self._queue and not self._hurry:
                     self._idle = True
                     if not self._queue and not self._hurry:
-                        self._wake.wait()
+                        self._wake.wait(FLUSH_S if self._handed else None)
                     self._idle = False
+                self._copy_what_waits()
+                if not self._queue and not self._hurry:
+                    self._wake.clear()
+                    continue
                 if not self._hurry:
                     # Others come along.
                     self._wake.clear()
@@ -313,11 +292,11 @@ class Pipeline:
                 while left > 0 and len(spans) < AT_ONCE:
                     left -= 1
                     span = self._queue.popleft()
-                    spans[_key_of(span)] = span
+                    spans[key_of(span)] = span
             except IndexError:
                 # Somebody has made room.
                 left = 0
-            spans.pop(_NO_KEY, None)
+            spans.pop(NO_KEY, None)
             with guard("make rows of spans"):
                 self._hand_on(spans, generation)
         with self._changed:
@@ -353,18 +332,34 @@ class Pipeline:
         if not waits:
             self._spool(handed)
 
+    def _copy_what_waits(self) -> None:
+        """Bring what waits for a writer that is held up to disk, where it outlives this process.
+
+        The writer may be at it, or derive a large run; what it brings to the store it takes back from disk.
+        """
+        before = time.monotonic() - FLUSH_S
+        for handed in list(self._handed):
+            if handed.at <= before and not self._storing.is_hopeless:
+                handed.has_copy(self._storing.spool)
+
     def _spool(self, handed: Handed) -> None:
         if self._storing.is_hopeless:
             self._lose(handed, self._storing.reason())
-        elif self._storing.spool.put(handed.batch, len(handed.ended)):
+        elif not self._keep(handed):
+            self._lose(handed, f"{self._storing.reason()}, and there is no room to keep them on disk")
+
+    def _keep(self, handed: Handed) -> bool:
+        """Whether it is on disk, so that nobody need wait for the store."""
+        if self._storing.is_hopeless or not handed.has_copy(self._storing.spool):
+            return False
+        if not handed.is_kept:
             handed.is_kept = True
             self._remember(handed)
             self._storing.look_soon()
             count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
             with self._changed:
                 self._changed.notify_all()
-        else:
-            self._lose(handed, f"{self._storing.reason()}, and there is no room to keep them on disk")
+        return True
 
     def _lose(self, handed: Handed, reason: str) -> None:
         self._underway.difference_update(handed.ended)
@@ -402,6 +397,7 @@ class Pipeline:
         try:
             if self._storing.write(handed.batch, has_open=handed.open_spans):
                 self._remember(handed)
+                handed.came_to_the_store(self._storing.spool)
                 # Before anybody is told that it is stored: who flushes and ends has the rest behind him.
                 self._storing.derive(is_busy=len(self._handed) > 1)
             elif not handed.is_kept:
@@ -414,9 +410,12 @@ class Pipeline:
                     self._handed_bytes -= handed.size
                 self._changed.notify_all()
 
-    def _run_here(self) -> None:
-        """Both threads' work, where there can be no threads any more."""
+    def _run_here(self, timeout_s: float) -> None:
+        """Both threads' work, where there can be no threads any more; what takes too long goes to disk."""
+        until = time.monotonic() + timeout_s
         with suppress_instrumentation():
             self._drain()
             while self._handed:
+                if time.monotonic() >= until:
+                    self._spool(self._handed[0])
                 self._write_one(self._handed[0])

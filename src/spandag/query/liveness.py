@@ -3,7 +3,7 @@
 The store says ``running`` of whatever has started and not ended. Who reads it wants to know
 whether there is anybody left to end it:
 
-- ``running``: the process that holds it open is alive: its last heartbeat is young;
+- ``running``: the process that holds it open is alive: its last heartbeat is young, or it runs on this machine;
 - ``interrupted``: that process is gone, so it never will end;
 - ``open``: nobody said who holds it open, so nobody knows.
 """
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, literal_column, select
 
+from spandag.query.local_process import is_running
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
 from spandag.store import load_tree as load_stored
@@ -201,9 +202,21 @@ def _alive(connection: Connection, writer_ids: Iterable[str | None]) -> frozense
     table = schema.writers
     now: Any = literal_column(f"({now_ns_sql(connection.dialect.name)})", BigInteger)
     rows = connection.execute(
-        select(table.c.id, table.c.meta).where(table.c.id.in_(ids), table.c.heartbeat_at >= now - STALE_NS)
+        select(
+            table.c.id,
+            table.c.meta,
+            table.c.heartbeat_at >= now - STALE_NS,
+            table.c.host,
+            table.c.pid,
+            table.c.started_at,
+        ).where(table.c.id.in_(ids))
     )
-    return frozenset(writer_id for writer_id, meta in rows if not _is_closed(meta))
+    return frozenset(
+        writer_id
+        for writer_id, meta, is_fresh, *process in rows
+        # One that cannot reach the store for a while has no heartbeat there.
+        if not _is_closed(meta) and (is_fresh or is_running(*process))
+    )
 
 
 def _is_closed(meta: Any) -> bool:

@@ -12,7 +12,7 @@ from spandag.config import Settings, absolute_url, as_url
 from spandag.semconv import NodeType
 from spandag.store import schema
 from spandag.store.admin import Inspected, inspected
-from spandag.store.heartbeat import DROPPED
+from spandag.store.prunable import dropped_by
 from spandag.store.rows import DERIVED_EDGES
 from spandag.store.shape import differences, shape_at, shape_of
 from spandag.store.spool import Spool, folder_of
@@ -50,6 +50,9 @@ class Check:
         nodes: How many nodes.
         behind: Of how many runs the derived columns are out of date; reading derives them in memory.
         waiting_spans: How many spans wait on this machine's disk for a program that writes them.
+        refused_spans: How many spans are set aside on this machine's disk, as the store refused them or their
+            file cannot be read.
+        spool: The folder of both.
         lost_spans: How many spans were lost, as there was no room for them to wait.
         damage: What the database itself says of its file; SQLite only.
         schema: Where the schema is not what the revision says.
@@ -64,6 +67,8 @@ class Check:
     nodes: int
     behind: int
     waiting_spans: int
+    refused_spans: int
+    spool: str
     lost_spans: int
     damage: list[str]
     schema: list[str]
@@ -92,6 +97,7 @@ def check(url: str) -> Check:
             lost = _lost(connection)
         settings = Settings.load()
         spool = Spool(folder_of(absolute_url(as_url(url)), settings.spool), settings.spool_size)
+        waiting = spool.waiting()
         return Check(
             store=store.database.label,
             revision=store.revision.id,
@@ -99,7 +105,9 @@ def check(url: str) -> Check:
             runs=runs,
             nodes=nodes,
             behind=behind,
-            waiting_spans=spool.waiting().spans,
+            waiting_spans=waiting.spans,
+            refused_spans=waiting.bad_spans,
+            spool=str(spool.folder),
             lost_spans=lost + spool.lost(),
             damage=damage,
             schema=wrong_schema,
@@ -122,7 +130,7 @@ def _damage(store: Inspected) -> list[str]:
 def _lost(connection: Connection) -> int:
     """What writers say that they had to drop."""
     metas = connection.execute(select(schema.writers.c.meta)).scalars()
-    return sum(meta.get(DROPPED, 0) for meta in metas if isinstance(meta, dict))
+    return sum(map(dropped_by, metas))
 
 
 def _schema(store: Inspected) -> list[str]:

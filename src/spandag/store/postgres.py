@@ -26,7 +26,7 @@ _MINIMUM = 14
 
 # An export runs in the host's program: whatever the server or the network does, it must come to an end.
 _CONNECT_TIMEOUT_S = 5
-_LOCK_TIMEOUT_S = 20
+_LOCK_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT_S = 30
 _UPGRADE_TIMEOUT_S = 60
 _SILENCE_S = 10

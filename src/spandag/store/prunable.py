@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, func, select, tuple_
 
 from spandag.store import schema
-from spandag.store.heartbeat import STALE_NS
+from spandag.store.heartbeat import DROPPED, STALE_NS
 
 EVER = 2**63 - 1
 """Later than any run."""
@@ -95,6 +95,8 @@ def going_on(connection: Connection, now: int, run_id: str | None = None) -> set
 def idle_writers(connection: Connection, before: int) -> dict[str, int | None]:
     """The processes that hold no span open any more, with their last heartbeat.
 
+    One that has lost spans is not among them: what it says of that is said nowhere else.
+
     Args:
         connection: To the store.
         before: Those that have not closed must have been silent since then, in Unix ns.
@@ -104,7 +106,9 @@ def idle_writers(connection: Connection, before: int) -> dict[str, int | None]:
         select(writers.c.id, writers.c.heartbeat_at, writers.c.meta).order_by(writers.c.id)
     ).all()
     idle = {
-        row.id: row.heartbeat_at for row in rows if is_closed(row.meta) or (row.heartbeat_at or 0) < before
+        row.id: row.heartbeat_at
+        for row in rows
+        if (is_closed(row.meta) or (row.heartbeat_at or 0) < before) and not dropped_by(row.meta)
     }
     if idle:
         # Once through all nodes, and only where it matters.
@@ -112,6 +116,12 @@ def idle_writers(connection: Connection, before: int) -> dict[str, int | None]:
         for writer_id in connection.execute(holding).scalars():
             idle.pop(writer_id, None)
     return idle
+
+
+def dropped_by(meta: object) -> int:
+    """How many spans a process has lost, by its ``writers.meta``."""
+    said = meta.get(DROPPED) if isinstance(meta, dict) else None
+    return said if type(said) is int else 0
 
 
 def is_closed(meta: object) -> bool:

@@ -33,7 +33,7 @@ _SUFFIX = ".batch"
 _BAD = ".bad"
 _LOST = ".lost"
 _UNFINISHED = ".part"
-_NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.batch")
+_NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
 _FORMAT = 1
 
 # Of a node with what belongs to it, and of an event with its traceback.
@@ -67,12 +67,18 @@ class Waiting:
         spans: How many spans they are of.
         bytes: What they take on disk.
         bad: Files that could not be read or whose rows the store refused.
+        bad_spans: How many spans these are of.
     """
 
     batches: int
     spans: int
     bytes: int
     bad: int
+    bad_spans: int
+
+
+class NewerFormat(Exception):
+    """A batch was written by a newer version."""
 
 
 class Spool:
@@ -94,7 +100,7 @@ class Spool:
         self._size = 0
         self._known_until = 0.0
 
-    def put(self, batch: Batch, spans: int) -> bool:
+    def put(self, batch: Batch, spans: int) -> Path | None:
         """Keep a batch.
 
         Args:
@@ -102,24 +108,30 @@ class Spool:
             spans: How many spans they are of that have ended.
 
         Returns:
-            False where there is no room, here or on the disk.
+            The file; None where there is no room, here or on the disk.
         """
         content = zlib.compress(encoded(batch).encode(), 1)
         if self._taken() + len(content) > self.limit:
-            return False
+            return None
         name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{spans}"
-        unfinished = self.folder / (name + _UNFINISHED)
+        unfinished, path = self.folder / (name + _UNFINISHED), self.folder / (name + _SUFFIX)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
-            unfinished.rename(self.folder / (name + _SUFFIX))
+            unfinished.rename(path)
         except OSError:
             with suppress(OSError):
                 unfinished.unlink()
-            return False
+            return None
         self._size += len(content)
-        return True
+        return path
+
+    def take_back(self, path: Path) -> None:
+        """Remove a batch that has come to the store by another way, if nobody else has."""
+        with suppress(OSError):
+            path.unlink()
+        self._known_until = 0.0
 
     def drain(self, write: Callable[[Batch], None], for_s: float = math.inf) -> int:
         """Hand over what is there, oldest first, and remove what was taken.
@@ -143,6 +155,9 @@ class Spool:
                     continue
                 try:
                     batch = decoded(zlib.decompress(file.read()).decode())
+                except NewerFormat:
+                    # For a program of that version to bring.
+                    continue
                 except (zlib.error, ValueError, KeyError, TypeError):
                     self.set_aside(path)
                     continue
@@ -186,8 +201,8 @@ class Spool:
         """What waits here."""
         files = self._files()
         sizes = [_size(path) for path in files]
-        bad = sum(1 for _ in self._entries(_BAD))
-        return Waiting(len(files), sum(map(_spans_of, files)), sum(sizes), bad)
+        bad = list(self._entries(_BAD))
+        return Waiting(len(files), sum(map(_spans_of, files)), sum(sizes), len(bad), sum(map(_spans_of, bad)))
 
     def _files(self) -> list[Path]:
         return sorted(self._entries(_SUFFIX))
@@ -250,11 +265,15 @@ def decoded(text: str) -> Batch:
     """A batch from its JSON; columns that an older version did not know are NULL.
 
     Raises:
-        ValueError: It is of a newer version, or no batch at all.
+        NewerFormat: It is of a newer version.
+        ValueError: It is no batch at all.
     """
     said = json.loads(text)
-    if not isinstance(said, dict) or said.get("format") != _FORMAT:
-        raise ValueError("not a batch of this version")
+    version = said.get("format") if isinstance(said, dict) else None
+    if type(version) is int and version > _FORMAT:
+        raise NewerFormat(f"a batch in format {version}")
+    if version != _FORMAT:
+        raise ValueError("no batch")
     batch = Batch(run_ids=set(said["run_ids"]), ended_runs=set(said["ended_runs"]))
     for name, kind in _ROWS.items():
         table = said["tables"].get(name)

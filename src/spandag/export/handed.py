@@ -1,0 +1,74 @@
+"""A batch on its way from the rows' thread to the writer's, and its copy on disk."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opentelemetry.sdk.trace import ReadableSpan
+
+from spandag.store.rows import Batch
+from spandag.store.spool import Spool
+
+SpanKey = tuple[int, int]
+"""Trace id and span id."""
+
+NO_KEY: SpanKey = (0, 0)
+"""Of a span that has neither."""
+
+
+def key_of(span: ReadableSpan) -> SpanKey:
+    """What tells a span from all others."""
+    context = span.get_span_context()
+    # The first two of it; as attributes they are two calls.
+    return NO_KEY if context is None else context[:2]
+
+
+@dataclass(slots=True)
+class Handed:
+    """A batch on its way.
+
+    Attributes:
+        batch: Its rows.
+        ended: The spans in it that have ended. The others will come again.
+        size: Bytes of memory, about.
+        generation: Of which drain of the queue it is a part.
+        open_spans: Whether some of them have not ended.
+        at: When it was handed over, by `time.monotonic`.
+        is_kept: Whether nobody waits for the store any more, as there is a copy on disk.
+    """
+
+    batch: Batch
+    ended: list[SpanKey]
+    size: int
+    generation: int
+    open_spans: bool
+    at: float = field(default_factory=time.monotonic)
+    is_kept: bool = False
+    _copy: Path | None = None
+    _is_stored: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def has_copy(self, spool: Spool) -> bool:
+        """Whether it is on disk; makes a copy there where it is not, nor in the store.
+
+        Args:
+            spool: Where copies are.
+        """
+        with self._lock:
+            if self._copy is None and not self._is_stored:
+                self._copy = spool.put(self.batch, len(self.ended))
+            return self._copy is not None
+
+    def came_to_the_store(self, spool: Spool) -> None:
+        """Note that it is in the store; there needs to be no copy any more.
+
+        Args:
+            spool: Where copies are.
+        """
+        with self._lock:
+            self._is_stored = True
+            if self._copy is not None:
+                spool.take_back(self._copy)
