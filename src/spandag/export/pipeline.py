@@ -9,12 +9,14 @@ store cannot take at once waits in memory up to a limit, then on disk (`spandag.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from types import FrameType
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
@@ -38,8 +40,22 @@ _MOST_SPANS = 4_096
 _A_MOMENT_S = 0.001
 # How long an export waits for a store where nothing depends on it.
 _A_WHILE_S = 0.1
+_FEW_FRAMES = 64
 # Spans of which it is known that they were stored: the exporter brings them a few seconds later.
 _REMEMBERED = 16_384
+
+
+def _is_near_the_bottom() -> bool:
+    """Whether there is about as much room on the stack here as in a thread of our own.
+
+    How deep a message can be is a matter of that.
+    """
+    frame: FrameType | None = sys._getframe()
+    for _ in range(_FEW_FRAMES):
+        if frame is None:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Pipeline:
@@ -127,12 +143,16 @@ class Pipeline:
         """
         dropped, stored = self.dropped, self._stored
         fresh = {key: span for span in spans if (key := key_of(span)) not in stored}
-        if is_live:
+        if not is_live and _is_near_the_bottom():
+            target = self._hand_on_here(fresh, timeout_s)
+        else:
             self._queue.extend(fresh.values())
             self._take_notice()
-            self._wait_for(self._hasten(timeout_s), min(timeout_s, _A_WHILE_S))
+            target = self._hasten(timeout_s)
+        if is_live:
+            self._wait_for(target, min(timeout_s, _A_WHILE_S))
             return self.dropped == dropped
-        return self._is_kept(self._hand_on_here(fresh, timeout_s), timeout_s) and self.dropped == dropped
+        return self._is_kept(target, timeout_s) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
