@@ -11,6 +11,7 @@ from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.runs import Run, runs
+from spandag.query.sessions import Session, sessions
 from spandag.query.spent import Spent
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
@@ -23,6 +24,7 @@ __all__ = [
     "QueryError",
     "Redo",
     "Run",
+    "Session",
     "SpanLink",
     "Spent",
     "Tree",
@@ -33,5 +35,6 @@ __all__ = [
     "resolve_node",
     "resolve_run",
     "runs",
+    "sessions",
     "tree",
 ]
