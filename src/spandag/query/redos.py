@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from spandag.query.attempts import phase_of
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
@@ -13,7 +14,6 @@ from spandag.query.spent import Spent
 from spandag.query.text import decoded
 from spandag.query.tree import tree_of_rows
 from spandag.query.tree_node import TreeNode
-from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import BranchRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
@@ -155,7 +155,7 @@ def _redo(
     return Redo(
         run_id=rows.run.id,
         run_name=decoded(rows.run.name),
-        phase=_phase(step, nodes),
+        phase=phase_of(step, nodes),
         step=step.name if step else "",
         step_number=step.step_number if step else None,
         branch_node_id=branch.branch_node_id,
@@ -170,14 +170,6 @@ def _redo(
         before=_attempt(before),
         after=_attempt(after),
     )
-
-
-def _phase(node: TreeNode | None, nodes: dict[str, TreeNode]) -> str | None:
-    while node is not None:
-        if node.node_type == NodeType.PHASE:
-            return node.name
-        node = nodes.get(node.parent_node_id or "")
-    return None
 
 
 def _attempt(node: TreeNode | None) -> AttemptSummary | None:
