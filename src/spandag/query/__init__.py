@@ -14,6 +14,7 @@ from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.runs import Run, runs
 from spandag.query.sessions import Session, sessions
+from spandag.query.show import RunSummary, show
 from spandag.query.spent import Spent
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
@@ -28,6 +29,7 @@ __all__ = [
     "QueryError",
     "Redo",
     "Run",
+    "RunSummary",
     "Session",
     "SpanLink",
     "Spent",
@@ -42,5 +44,6 @@ __all__ = [
     "resolve_run",
     "runs",
     "sessions",
+    "show",
     "tree",
 ]

@@ -105,7 +105,7 @@ def redos(store: Store, run: str | None = None, *, limit: int | None = 20) -> li
     with store.connection() as connection:
         run_ids = [resolve_run(connection, run)] if run is not None else _with_redos(connection, limit)
         loaded = [load_tree(connection, run_id) for run_id in run_ids]
-    return [redo for rows in loaded if rows is not None for redo in _of_run(rows)]
+    return [redo for rows in loaded if rows is not None for redo in redos_of_rows(rows)]
 
 
 def _with_redos(connection: Connection, limit: int | None) -> list[str]:
@@ -122,8 +122,14 @@ def _with_redos(connection: Connection, limit: int | None) -> list[str]:
     )
 
 
-def _of_run(rows: TreeRows) -> list[Redo]:
-    nodes = {node.id: node for node in tree_of_rows(rows).nodes}
+def redos_of_rows(rows: TreeRows, by_id: dict[str, TreeNode] | None = None) -> list[Redo]:
+    """The redos of one run in the order of their start.
+
+    Args:
+        rows: Of the run, with what is known of what has not ended.
+        by_id: The nodes of its tree, where that is made already.
+    """
+    nodes = {node.id: node for node in tree_of_rows(rows).nodes} if by_id is None else by_id
     branches = sorted(
         (branch for branch in rows.branches if branch.kind == REDO),
         key=lambda branch: (branch.started_at, branch.branch_node_id),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 from spandag.query.liveness import RUNNING
+from spandag.query.passed_on import own_errors
 from spandag.query.render.folding import Folds, fold_label, fold_took, folds
 from spandag.query.render.formats import (
     DIM,
@@ -31,7 +31,6 @@ _SUPERSEDED = "superseded"
 _GAP = "  "
 _LEAST_LABEL = 24
 _INDENT = 3
-_ERRORS_PASSED_ON = 16
 
 _TYPE_STYLES = {
     NodeType.AGENT: "blue",
@@ -224,19 +223,7 @@ def _took(what: Run | TreeNode, now: int | None) -> str:
 
 def shown_errors(tree: Tree) -> set[str]:
     """The nodes whose error is shown: not those that only pass on what a node below says."""
-    said: dict[str, set[tuple[str | None, str | None]]] = {}
-    shown = set()
-    for node in reversed(tree.nodes):
-        below = said.pop(node.id, set())
-        if node.error_type or node.error_message:
-            error = (node.error_type, node.error_message)
-            if error not in below and node.node_type != NodeType.BRANCH_POINT:
-                shown.add(node.id)
-            below.add(error)
-        if below and node.parent_node_id is not None:
-            # Bounded: 100,000 different failures must not take quadratic time.
-            said.setdefault(node.parent_node_id, set()).update(itertools.islice(below, _ERRORS_PASSED_ON))
-    return shown
+    return own_errors(tree.nodes)
 
 
 def error_line(node: TreeNode, page: Page) -> str:
