@@ -99,4 +99,4 @@ def test_a_path_is_drawn_as_in_the_golden_file(recording: Recording) -> None:
 
     path = query.path(recording.store, "last")
 
-    assert normal(to_text(render_path(path, Page(80)))) == (GOLDEN / "path.txt").read_text("utf-8")
+    assert normal(to_text(render_path(path, Page()))) == (GOLDEN / "path.txt").read_text("utf-8")

@@ -16,6 +16,7 @@ from spandag.query.runs import Run, runs
 from spandag.query.sessions import Session, sessions
 from spandag.query.show import RunSummary, show
 from spandag.query.spent import Spent
+from spandag.query.timeline import Timeline, TimelineEvent, timeline
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
 
@@ -33,6 +34,8 @@ __all__ = [
     "Session",
     "SpanLink",
     "Spent",
+    "Timeline",
+    "TimelineEvent",
     "Tree",
     "TreeNode",
     "as_json",
@@ -45,5 +48,6 @@ __all__ = [
     "runs",
     "sessions",
     "show",
+    "timeline",
     "tree",
 ]

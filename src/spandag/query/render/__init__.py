@@ -12,6 +12,7 @@ from spandag.query.render.redos import render_redos
 from spandag.query.render.runs import render_runs
 from spandag.query.render.sessions import render_sessions
 from spandag.query.render.show import render_show
+from spandag.query.render.timeline import render_timeline
 from spandag.query.render.tree import render_header, render_tree, shown_errors
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "render_runs",
     "render_sessions",
     "render_show",
+    "render_timeline",
     "render_tree",
     "shown_errors",
     "to_text",

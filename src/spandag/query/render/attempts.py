@@ -12,7 +12,6 @@ from spandag.query.render.formats import (
     cost,
     duration,
     padded,
-    short_moment,
     tokens,
     width_of,
 )
@@ -42,7 +41,7 @@ def render_attempts(attempts: Sequence[Attempt], page: Page) -> list[Line]:
         line: Line = [(_INDENT, "")]
         for i, (text, style) in enumerate(row):
             if widths[i]:
-                line += [(padded(text, widths[i], right=3 <= i <= 5), style), (_GAP, "")]
+                line += [(padded(text, widths[i], right=2 <= i <= 4), style), (_GAP, "")]
         lines.append(page.cut(line))
         kind = page.line(attempt.error_type, 200).rpartition(".")[2]
         error = ": ".join(part for part in (kind, page.line(attempt.error_message)) if part)
@@ -67,7 +66,6 @@ def _cells(attempt: Attempt, page: Page) -> list[tuple[str, str]]:
     return [
         (f"attempt {attempt.attempt}", ""),
         status_cell(attempt.outcome or attempt.status, glyphs),
-        (short_moment(attempt.started_at), DIM),
         (duration(attempt.started_at, attempt.ended_at), DIM),
         (tokens(attempt.spent), DIM),
         (cost(attempt.spent, glyphs), DIM),
