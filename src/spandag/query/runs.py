@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter, neg
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.spent import Spent, total
@@ -93,7 +93,8 @@ def newest(connection: Connection, limit: int | None, *, session: str | None = N
     """As `runs`, on an open connection."""
     table = schema.workflow_runs
     settled = table.c.facts_version == table.c.derived_version
-    wanted, may_be = [table.c.root_node_id.is_not(None)], [~settled]
+    wanted: list[ColumnElement[bool]] = [table.c.root_node_id.is_not(None)]
+    may_be: list[ColumnElement[bool]] = [~settled]
     if session is not None:
         named, nodes = storable(session), schema.dag_nodes
         wanted.append(table.c.session_id == named)

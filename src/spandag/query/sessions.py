@@ -132,8 +132,8 @@ def _anew(connection: Connection, ids: Sequence[str], behind: dict[str, list[Run
         of_session = and_(_RUNS.c.session_id == session_id, _SETTLED)
         first = _first(connection, of_session)
         with_user = _first(connection, and_(of_session, _RUNS.c.user_id.is_not(None)))
-        candidates = sorted([*mine, *first], key=_by_start)
-        users = sorted((run for run in [*mine, *with_user] if run.user_id is not None), key=_by_start)
+        candidates: list[Run | _First] = sorted([*mine, *first], key=_by_start)
+        users: list[Run | _First] = sorted([*mine, *with_user], key=_by_start)
         active_at = [at for run in mine if (at := run.ended_at or run.started_at) is not None]
         active_at += [at for at in _last_active(connection, of_session) if at is not None]
         for run in mine:
@@ -144,7 +144,7 @@ def _anew(connection: Connection, ids: Sequence[str], behind: dict[str, list[Run
                 id=decoded(session_id),
                 name=candidates[0].name,
                 task=candidates[0].task,
-                user_id=users[0].user_id if users else None,
+                user_id=next((run.user_id for run in users if run.user_id is not None), None),
                 status=ACTIVE if goes_on else IDLE,
                 started_at=candidates[0].started_at,
                 last_active_at=max(active_at, default=None),

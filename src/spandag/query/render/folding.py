@@ -26,14 +26,14 @@ class Fold(NamedTuple):
 
     Attributes:
         first: The first of them.
-        count: How many there are, without what is below them.
+        number: How many there are, without what is below them.
         started_at: When the first started, in Unix nanoseconds.
         ended_at: When the last ended; None where one has not ended.
         spent: Tokens, cost and model calls of all of them.
     """
 
     first: TreeNode
-    count: int
+    number: int
     started_at: int
     ended_at: int | None
     spent: Spent
@@ -82,7 +82,7 @@ def fold_label(fold: Fold, page: Page, label: Line) -> Line:
         page: Where to.
         label: Of each of them.
     """
-    return [(f"{page.glyphs.ellipsis} {fold.count:,} more ", "italic"), *label]
+    return [(f"{page.glyphs.ellipsis} {fold.number:,} more ", "italic"), *label]
 
 
 def fold_took(fold: Fold) -> str:
