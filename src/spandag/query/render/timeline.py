@@ -14,7 +14,7 @@ from spandag.query.render.tree import error_line, node_label, render_header
 from spandag.query.resolve import SHORT_ID
 from spandag.query.timeline import ERROR, OF_SPAN, REDO, START, Timeline, TimelineEvent
 from spandag.query.tree_node import TreeNode
-from spandag.semconv import SPANDAG_REDO_HYPOTHESIS, SPANDAG_REDO_REQUESTED_BY, NodeType
+from spandag.semconv import EVENT_REJECTED, SPANDAG_REDO_HYPOTHESIS, SPANDAG_REDO_REQUESTED_BY, NodeType
 
 _GAP = "  "
 _INDENT = "  "
@@ -31,8 +31,6 @@ _TELLING = (
     "previous_model",
     "decision",
     "answer",
-    SPANDAG_REDO_REQUESTED_BY,
-    SPANDAG_REDO_HYPOTHESIS,
 )
 _MOST_TOLD = 3
 
@@ -211,6 +209,8 @@ def _indent(depth: int) -> str:
 def _told(event: TimelineEvent, page: Page) -> str:
     """What an event's attributes say, in a few words."""
     meta = event.meta if isinstance(event.meta, dict) else {}
+    if event.event_type == EVENT_REJECTED:
+        return _reason(meta.get(SPANDAG_REDO_REQUESTED_BY), meta.get(SPANDAG_REDO_HYPOTHESIS), page)
     facts = [(name, meta[name]) for name in _TELLING if meta.get(name) not in (None, "")]
     if not facts:
         facts = [(name, value) for name, value in meta.items() if isinstance(value, str | int | float | bool)]
@@ -218,6 +218,13 @@ def _told(event: TimelineEvent, page: Page) -> str:
         f"{page.line(name.rpartition('.')[2], 40)} {page.line(str(value), 120)}"
         for name, value in facts[:_MOST_TOLD]
     )
+
+
+def _reason(requested_by: object, hypothesis: object, page: Page) -> str:
+    opening, closing = page.glyphs.quotes
+    by = f"by {page.line(str(requested_by), 60)}" if requested_by else ""
+    why = f"{opening}{page.line(str(hypothesis))}{closing}" if hypothesis else ""
+    return ": ".join(part for part in (by, why) if part)
 
 
 def _dimmed(style: str) -> str:
