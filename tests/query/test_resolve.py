@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from spandag_test_databases import connected
+from sqlalchemy import event, update
 
 import spandag
 from spandag import query
-from spandag.query import QueryError
+from spandag.query import AmbiguousError, QueryError
+from spandag.store import schema
 
 from .conftest import Recording, kepler
 from .test_tree import spans
@@ -40,7 +43,7 @@ def test_an_ambiguous_run_is_told_with_ids_that_differ(recording: Recording) -> 
     with pytest.raises(QueryError) as error:
         run_of(recording, "ab")
 
-    assert str(error.value) == f"'ab' is ambiguous: {a:032x}, {b:032x}"
+    assert str(error.value) == f"'ab' is ambiguous: {a:032x} (a1, 1970-01-01), {b:032x} (a1, 1970-01-01)"
 
 
 @pytest.mark.parametrize("text", ["f" * 33, "not hex", "%", "", "_"])
@@ -51,6 +54,35 @@ def test_an_unknown_run_suggests_the_newest(recording: Recording, text: str) -> 
         run_of(recording, text)
 
     assert str(error.value) == f"no run starts with {text!r}; newest runs: {run_id[:8]} (kepler)"
+
+
+def test_an_unknown_run_suggests_what_is_close(recording: Recording) -> None:
+    run_id = kepler()
+    with spandag.run("other\x1b[31m"):
+        pass
+
+    typo = run_id[:7] + ("0" if run_id[7] != "0" else "1")
+    for text in ("keplr", "Kepler", "pler", typo):
+        with pytest.raises(QueryError) as error:
+            run_of(recording, text)
+        assert str(error.value) == f"no run starts with {text!r}; did you mean {run_id[:8]} (kepler)?"
+
+    with pytest.raises(QueryError) as error:
+        run_of(recording, "zzzz")
+    assert "(other\\x1b[31m)" in str(error.value)
+
+
+def test_an_ambiguous_run_that_is_not_derived_yet_is_told_as_the_others(recording: Recording) -> None:
+    recording.exporter.export(
+        [*spans((1, None), trace_id=0xAB << 120), *spans((2, None), trace_id=0xAC << 120)]
+    )
+    with connected(recording.url) as connection:
+        connection.execute(update(schema.workflow_runs).values(derived_version=0, name="stale"))
+
+    with pytest.raises(AmbiguousError) as error:
+        run_of(recording, "a")
+
+    assert "ab000000 (a1, 1970-01-01), ac000000 (a2, 1970-01-01)" in str(error.value)
 
 
 def test_last_in_an_empty_store_says_how_to_make_a_run(recording: Recording) -> None:
@@ -78,13 +110,14 @@ def test_ambiguous_nodes_are_told_with_their_runs_where_these_differ(recording: 
     recording.exporter.export(spans((0xAB01 << 48, None), (0xAB02 << 48, None)))
     with pytest.raises(QueryError) as error:
         node_of(recording, "ab")
-    assert str(error.value) == "'ab' is ambiguous: ab01000000000000, ab02000000000000"
+    one, two, three = (f"ab0{i}000000000000 (agent a{(0xAB00 + i) << 48}, {{}})" for i in (1, 2, 3))
+    assert re.sub(r"\d{4}-\d\d-\d\d", "{}", str(error.value)) == f"'ab' is ambiguous: {one}, {two}"
 
     recording.exporter.export(spans((0xAB03 << 48, None), trace_id=8))
     with pytest.raises(QueryError) as error:
         node_of(recording, "ab")
-    assert str(error.value) == (
-        "'ab' is ambiguous: 00000000/ab01000000000000, 00000000/ab02000000000000, 00000000/ab03000000000000"
+    assert re.sub(r"\d{4}-\d\d-\d\d", "{}", str(error.value)) == (
+        f"'ab' is ambiguous: 00000000/{one}, 00000000/{two}, 00000000/{three}"
     )
 
 

@@ -16,7 +16,16 @@ from spandag.cli._output import console_for, page, print_json, print_lines, say,
 from spandag.cli._progress import on_terminal
 from spandag.query.following import Following
 from spandag.query.liveness import OPEN
-from spandag.query.render import Line, Page, render_changes, render_header, render_tree, shown_errors
+from spandag.query.render import (
+    NO_FOLDS,
+    Folds,
+    Line,
+    Page,
+    render_changes,
+    render_header,
+    render_tree,
+    shown_errors,
+)
 from spandag.query.resolve import LAST, resolve_run
 from spandag.query.runs import Run, newest
 from spandag.store import Store, open_store
@@ -48,7 +57,8 @@ def follow(run: str, *, all_spans: bool, ids: bool, store: str | None, as_json: 
             _print_objects(following)
             return
         if on_terminal(sys.stdout):
-            _draw(following, ids=ids)
+            # Whoever asks for all spans wants each of many like nodes as well.
+            _draw(following, ids=ids, folded=NO_FOLDS if all_spans else None)
         else:
             _print_changes(following, ids=ids)
         say_next(after_tree(following.tree, ids=ids), store)
@@ -99,7 +109,7 @@ def _looks(following: Following) -> Iterator[None]:
         following.look()
 
 
-def _draw(following: Following, *, ids: bool) -> None:
+def _draw(following: Following, *, ids: bool, folded: Folds | None) -> None:
     live = Live(
         console=console_for(sys.stdout),
         auto_refresh=False,
@@ -111,19 +121,19 @@ def _draw(following: Following, *, ids: bool) -> None:
     with live:
         try:
             for _ in _looks(following):
-                live.update(segments(_on_screen(following, ids=ids)), refresh=True)
+                live.update(segments(_on_screen(following, ids=ids, folded=folded)), refresh=True)
         except KeyboardInterrupt:
             live.transient = False
             raise
-    print_lines(render_tree(following.tree, page(), ids=ids))
+    print_lines(render_tree(following.tree, page(), ids=ids, folded=folded))
 
 
-def _on_screen(following: Following, *, ids: bool) -> list[Line]:
+def _on_screen(following: Following, *, ids: bool, folded: Folds | None) -> list[Line]:
     """The tree as far as the terminal has room: its header and its newest lines."""
     size = shutil.get_terminal_size()
     # No line may wrap, whatever else a page does for narrow terminals.
     screen = Page(width=size.columns, encoding=page().encoding)
-    lines = render_tree(following.tree, page(), ids=ids, now=time.time_ns())
+    lines = render_tree(following.tree, page(), ids=ids, now=time.time_ns(), folded=folded)
     room = max(size.lines - 1, 1)
     if len(lines) > room:
         below = max(room - _HEADER - 1, 1)

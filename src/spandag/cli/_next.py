@@ -8,12 +8,13 @@ from spandag.query.resolve import SHORT_ID
 from spandag.semconv import NodeType
 
 
-def after_tree(tree: Tree, *, ids: bool = False) -> list[tuple[str, str]]:
+def after_tree(tree: Tree, *, ids: bool = False, folded: int = 0) -> list[tuple[str, str]]:
     """Commands that lead on from a tree, each with what it shows.
 
     Args:
         tree: What was shown.
         ids: Whether the nodes' ids were.
+        folded: How many nodes were not, since they are like those beside them.
     """
     run = tree.run.id[:SHORT_ID]
     commands = []
@@ -26,10 +27,22 @@ def after_tree(tree: Tree, *, ids: bool = False) -> list[tuple[str, str]]:
         commands.append((f"spandag node {node.id[:SHORT_ID]}", what))
     if not ids:
         commands.append((f"spandag tree {run} --ids", "the same with the nodes' ids"))
-    if tree.hidden:
-        spans = "a span" if tree.hidden == 1 else f"{tree.hidden} spans"
-        commands.append((f"spandag tree {run} --all", f"the same with {spans} of other libraries"))
+    more = all_of(tree, folded)
+    if more:
+        commands.append((f"spandag tree {run} --all", f"the same with {more}"))
     return commands or [("spandag runs", "all runs")]
+
+
+def all_of(tree: Tree, folded: int) -> str:
+    """What an answer leaves out that ``--all`` shows; empty where that is nothing.
+
+    Args:
+        tree: What was shown.
+        folded: As of `after_tree`.
+    """
+    hidden = "a span" if tree.hidden == 1 else f"{tree.hidden:,} spans"
+    more = [f"{folded:,} more nodes"] if folded else []
+    return " and ".join(more + ([f"{hidden} of other libraries"] if tree.hidden else []))
 
 
 def _of_interest(tree: Tree) -> tuple[TreeNode | None, str]:

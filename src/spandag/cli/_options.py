@@ -51,6 +51,21 @@ def json_option(function: F) -> F:
     )(function)
 
 
+def paging_options(function: F) -> F:
+    """``--all`` and ``--no-pager``, as the arguments `show_all` and `pager`, of answers that can be long."""
+    function = click.option(
+        "--pager/--no-pager",
+        default=True,
+        help="Whether a terminal shows what it has no room for in a pager ($PAGER). [default: it does]",
+    )(function)
+    return click.option(
+        "--all",
+        "show_all",
+        is_flag=True,
+        help="Show each of many like nodes in a row, and spans of other libraries (HTTP, SQL …).",
+    )(function)
+
+
 def store_url(named: str | None) -> str:
     """The URL of the store that is meant, with an absolute path.
 

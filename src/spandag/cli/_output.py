@@ -7,9 +7,10 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
+import click
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
@@ -40,6 +41,38 @@ def print_lines(lines: Sequence[Line], *, err: bool = False) -> None:
     for start in range(0, len(lines), _AT_ONCE):
         console.print(segments(lines[start : start + _AT_ONCE]), end="", soft_wrap=True)
     file.flush()
+
+
+def print_paged(lines: Sequence[Line], *, pager: bool = True) -> None:
+    """Print lines; a terminal that has no room for them shows them in a pager, with their colours.
+
+    ``PAGER`` names another one than ``less``, ``NO_PAGER`` turns it off.
+
+    Args:
+        lines: What to print.
+        pager: Whether to use a pager where one is of use.
+    """
+    if not pager or os.environ.get("NO_PAGER") or not _is_too_long(lines):
+        print_lines(lines)
+        return
+    console = console_for(sys.stdout)
+
+    def chunks() -> Iterator[str]:
+        for start in range(0, len(lines), _AT_ONCE):
+            with console.capture() as captured:
+                console.print(segments(lines[start : start + _AT_ONCE]), end="", soft_wrap=True)
+            yield captured.get()
+
+    # What click knows as less it asks to keep colours, or takes them out; others are trusted to know them.
+    named = shlex.split(os.environ.get("PAGER", "")) or ["less"]
+    knows_colours = os.path.basename(named[0]) not in ("less", "more")
+    click.echo_via_pager(chunks(), color=True if knows_colours else None)
+
+
+def _is_too_long(lines: Sequence[Line]) -> bool:
+    """Whether somebody looks at a terminal that has no room for lines."""
+    on_terminals = sys.stdout.isatty() and sys.stdin is not None and sys.stdin.isatty()
+    return on_terminals and len(lines) >= shutil.get_terminal_size().lines
 
 
 def print_json(answer: Any, *, indent: int | None = 2) -> None:

@@ -17,7 +17,11 @@ def as_json(answer: Any) -> Any:
     ``output_tokens``, ``cost_usd`` and ``unpriced_calls``.
     """
     if is_dataclass(answer) and not isinstance(answer, type):
-        return _flat((field.name, getattr(answer, field.name)) for field in fields(answer))
+        return _flat(
+            (field.name, getattr(answer, field.name))
+            for field in fields(answer)
+            if field.metadata.get("json", True)
+        )
     if isinstance(answer, TreeNode):
         return _flat((name, getattr(answer, name)) for name in answer.FIELDS)
     if isinstance(answer, tuple) and hasattr(answer, "_asdict"):

@@ -5,3 +5,7 @@ from __future__ import annotations
 
 class QueryError(LookupError):
     """There is no such run or node, or more than one. The message is one line and suggests what to ask instead."""
+
+
+class AmbiguousError(QueryError):
+    """More than one run, node or step is meant; the message names the first few."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from spandag.query.attempts import phase_of
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
@@ -13,7 +14,6 @@ from spandag.query.spent import Spent
 from spandag.query.text import decoded
 from spandag.query.tree import tree_of_rows
 from spandag.query.tree_node import TreeNode
-from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import BranchRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
@@ -105,7 +105,7 @@ def redos(store: Store, run: str | None = None, *, limit: int | None = 20) -> li
     with store.connection() as connection:
         run_ids = [resolve_run(connection, run)] if run is not None else _with_redos(connection, limit)
         loaded = [load_tree(connection, run_id) for run_id in run_ids]
-    return [redo for rows in loaded if rows is not None for redo in _of_run(rows)]
+    return [redo for rows in loaded if rows is not None for redo in redos_of_rows(rows)]
 
 
 def _with_redos(connection: Connection, limit: int | None) -> list[str]:
@@ -122,8 +122,14 @@ def _with_redos(connection: Connection, limit: int | None) -> list[str]:
     )
 
 
-def _of_run(rows: TreeRows) -> list[Redo]:
-    nodes = {node.id: node for node in tree_of_rows(rows).nodes}
+def redos_of_rows(rows: TreeRows, by_id: dict[str, TreeNode] | None = None) -> list[Redo]:
+    """The redos of one run in the order of their start.
+
+    Args:
+        rows: Of the run, with what is known of what has not ended.
+        by_id: The nodes of its tree, where that is made already.
+    """
+    nodes = {node.id: node for node in tree_of_rows(rows).nodes} if by_id is None else by_id
     branches = sorted(
         (branch for branch in rows.branches if branch.kind == REDO),
         key=lambda branch: (branch.started_at, branch.branch_node_id),
@@ -155,7 +161,7 @@ def _redo(
     return Redo(
         run_id=rows.run.id,
         run_name=decoded(rows.run.name),
-        phase=_phase(step, nodes),
+        phase=phase_of(step, nodes),
         step=step.name if step else "",
         step_number=step.step_number if step else None,
         branch_node_id=branch.branch_node_id,
@@ -170,14 +176,6 @@ def _redo(
         before=_attempt(before),
         after=_attempt(after),
     )
-
-
-def _phase(node: TreeNode | None, nodes: dict[str, TreeNode]) -> str | None:
-    while node is not None:
-        if node.node_type == NodeType.PHASE:
-            return node.name
-        node = nodes.get(node.parent_node_id or "")
-    return None
 
 
 def _attempt(node: TreeNode | None) -> AttemptSummary | None:

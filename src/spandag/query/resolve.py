@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
-from spandag.query.errors import QueryError
+from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.runs import newest
+from spandag.query.suggest import close_runs, described_nodes, described_runs, lately
 from spandag.store import schema
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
@@ -35,6 +36,12 @@ def is_run_id(text: str) -> bool:
     return len(text) == _RUN_DIGITS and _HEX.issuperset(text)
 
 
+def is_node_id(text: str) -> bool:
+    """Whether a text is the whole id of some node, in the store or not."""
+    digits = text.lower().removeprefix(BRANCH_POINT_PREFIX)
+    return len(digits) == _NODE_DIGITS and _HEX.issuperset(digits)
+
+
 def resolve_run(connection: Connection, text: str) -> str:
     """The id of a run.
 
@@ -58,8 +65,12 @@ def resolve_run(connection: Connection, text: str) -> str:
     if len(found) == 1:
         return str(found[0][0])
     if found:
-        raise QueryError(f"{text!r} is ambiguous: {_listed([run_id for (run_id,) in found], SHORT_ID)}")
-    raise QueryError(f"no run starts with {text!r}; {_newest(connection)}")
+        ids = [run_id for (run_id,) in found]
+        shown = zip(_told_apart(ids), described_runs(connection, ids[:_SHOWN]), strict=False)
+        raise AmbiguousError(f"{text!r} is ambiguous: {_listed([''.join(each) for each in shown], len(ids))}")
+    close = close_runs(connection, text, SHORT_ID)
+    hint = f"did you mean {close}?" if close else _newest(connection)
+    raise QueryError(f"no run starts with {text!r}; {hint}")
 
 
 def resolve_node(connection: Connection, text: str) -> NodeId:
@@ -102,8 +113,14 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
         return NodeId(*found[0])
     if found:
         several_runs = len({run_id for run_id, _ in found}) > 1
-        shown = [f"{run_id[:SHORT_ID]}/{node_id}" if several_runs else node_id for run_id, node_id in found]
-        raise QueryError(f"{text!r} is ambiguous: {_listed(shown)}")
+        candidates = [NodeId(*each) for each in found[:_SHOWN]]
+        named = [
+            f"{run_id[:SHORT_ID]}/{node_id}{described}" if several_runs else f"{node_id}{described}"
+            for (run_id, node_id), described in zip(
+                candidates, described_nodes(connection, candidates), strict=True
+            )
+        ]
+        raise AmbiguousError(f"{text!r} is ambiguous: {_listed(named, len(found))}")
     run_hint = run_text or LAST
     raise QueryError(f"{where} starts with {node_text!r}; ids are shown by: spandag tree {run_hint} --ids")
 
@@ -128,19 +145,18 @@ def _matches(
     return [tuple(row) for row in connection.execute(statement.where(condition).limit(_SHOWN + 1))]
 
 
-def _listed(ids: Sequence[str], digits: int | None = None) -> str:
-    """Ids as a list, long enough to be told apart."""
-    if digits is not None:
-        while digits < _RUN_DIGITS and len({i[:digits] for i in ids}) < len(ids):
-            digits += 1
-    shown = [i[:digits] for i in ids[:_SHOWN]]
-    return ", ".join(shown) + (", …" if len(ids) > _SHOWN else "")
+def _told_apart(ids: Sequence[str]) -> list[str]:
+    """Ids of runs, long enough to be told apart."""
+    digits = SHORT_ID
+    while digits < _RUN_DIGITS and len({run_id[:digits] for run_id in ids}) < len(ids):
+        digits += 1
+    return [run_id[:digits] for run_id in ids]
+
+
+def _listed(shown: Sequence[str], count: int) -> str:
+    return ", ".join(shown) + (", …" if count > len(shown) else "")
 
 
 def _newest(connection: Connection) -> str:
-    found = newest(connection, 3)
-    if not found:
-        return NO_RUNS
-    return "newest runs: " + ", ".join(
-        f"{run.id[:SHORT_ID]} ({' '.join((run.name or '').split())[:40]})" for run in found
-    )
+    found = lately(connection, SHORT_ID)
+    return f"newest runs: {found}" if found else NO_RUNS

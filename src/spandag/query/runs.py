@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from operator import itemgetter, neg
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.spent import Spent, total
@@ -15,6 +15,7 @@ from spandag.query.text import decoded
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import TREE_COLUMNS, RunRecord
+from spandag.store.text import storable
 
 UNCOUNTED_TYPES = (NodeType.SPAN, NodeType.BRANCH_POINT)
 """Node types that are not counted as nodes of a run: spans of other libraries, and what stands for a redo."""
@@ -67,7 +68,7 @@ class Run:
     spent: Spent
 
 
-def runs(store: Store, *, limit: int | None = 20) -> list[Run]:
+def runs(store: Store, *, limit: int | None = 20, session: str | None = None) -> list[Run]:
     """The newest runs, newest first.
 
     Traces without any GenAI or spandag span are stored but are no runs.
@@ -75,9 +76,10 @@ def runs(store: Store, *, limit: int | None = 20) -> list[Run]:
     Args:
         store: Where they are.
         limit: How many at most; None for all.
+        session: The id of a session, to have only the runs that belong to it.
     """
     with store.connection() as connection:
-        return newest(connection, limit)
+        return newest(connection, limit, session=session)
 
 
 def is_run(connection: Connection, run_id: str) -> bool:
@@ -87,13 +89,21 @@ def is_run(connection: Connection, run_id: str) -> bool:
     return connection.execute(found.limit(1)).first() is not None
 
 
-def newest(connection: Connection, limit: int | None) -> list[Run]:
+def newest(connection: Connection, limit: int | None, *, session: str | None = None) -> list[Run]:
     """As `runs`, on an open connection."""
     table = schema.workflow_runs
     settled = table.c.facts_version == table.c.derived_version
+    wanted: list[ColumnElement[bool]] = [table.c.root_node_id.is_not(None)]
+    may_be: list[ColumnElement[bool]] = [~settled]
+    if session is not None:
+        named, nodes = storable(session), schema.dag_nodes
+        wanted.append(table.c.session_id == named)
+        # Whether its topmost node says so has to be derived.
+        says = select(nodes.c.id).where(nodes.c.run_id == table.c.id, nodes.c.session_id == named)
+        may_be.append(says.exists())
     rows = connection.execute(
         select(*(table.c[name] for name in RunRecord._fields))
-        .where(settled, table.c.root_node_id.is_not(None))
+        .where(settled, *wanted)
         .order_by(table.c.started_at.desc(), table.c.id)
         .limit(limit)
     )
@@ -106,7 +116,7 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
         .label("latest")
     )
     behind = connection.execute(
-        select(table.c.id, latest).where(~settled).order_by(latest.desc(), table.c.id)
+        select(table.c.id, latest).where(*may_be).order_by(latest.desc(), table.c.id)
     ).all()
     starts = sorted((run.started_at or 0 for run in found), reverse=True)
     for run_id, latest_start in behind:
@@ -114,7 +124,9 @@ def newest(connection: Connection, limit: int | None) -> list[Run]:
         if limit is not None and len(starts) >= limit and (latest_start or 0) < starts[limit - 1]:
             break
         loaded = load_tree(connection, run_id)
-        if loaded is not None and loaded.run.root_node_id is not None:
+        if loaded is None or loaded.run.root_node_id is None:
+            continue
+        if session is None or decoded(loaded.run.session_id) == session:
             found.append(summary(loaded))
             bisect.insort(starts, loaded.run.started_at or 0, key=neg)
     found.sort(key=lambda run: (-(run.started_at or 0), run.id))

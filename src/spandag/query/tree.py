@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import itemgetter
+
+from sqlalchemy import Connection
 
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
@@ -16,6 +18,7 @@ from spandag.query.tree_node import Row, TreeNode, sum_up
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows
+from spandag.store.derive import ACTIVE
 from spandag.store.facts import TREE_COLUMNS
 
 
@@ -47,14 +50,27 @@ def tree(store: Store, run: str, *, all_spans: bool = False) -> Tree:
         QueryError: No run is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        # A whole id names a run by itself; only where there is none it has to be found out what is meant.
-        rows = load_tree(connection, run) if is_run_id(run) else None
-        if rows is None:
-            run_id = resolve_run(connection, run)
-            rows = load_tree(connection, run_id)
-        if rows is None:
-            raise QueryError(f"run {run_id} was removed meanwhile")
-        return tree_of_rows(rows, all_spans=all_spans)
+        return tree_of_rows(rows_of(connection, run), all_spans=all_spans)
+
+
+def rows_of(connection: Connection, run: str) -> TreeRows:
+    """The rows of a run with what is known of what has not ended.
+
+    Args:
+        connection: Of the store.
+        run: As `spandag.query.resolve_run` takes it.
+
+    Raises:
+        QueryError: No run is meant, or several are.
+    """
+    # A whole id names a run by itself; only where there is none it has to be found out what is meant.
+    rows = load_tree(connection, run) if is_run_id(run) else None
+    if rows is None:
+        run_id = resolve_run(connection, run)
+        rows = load_tree(connection, run_id)
+    if rows is None:
+        raise QueryError(f"run {run_id} was removed meanwhile")
+    return rows
 
 
 def tree_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
@@ -63,26 +79,67 @@ def tree_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
     spans = 0 if all_spans else types[NodeType.SPAN]
     # A trace of plain spans only has nothing else to show.
     lift = 0 < spans < len(rows.nodes)
-    return Tree(summary(rows, types), _in_order(rows, lift_spans=lift), spans if lift else 0)
+    lifted = _SPANS if lift else _NONE
+    return Tree(summary(rows, types), _in_order(rows, lifted), spans if lift else 0)
 
 
-_ID, _PARENT, _NODE_TYPE, _ATTEMPT, _STARTED_AT, _ORDER_INDEX, _PARENT_SPAN = map(
+def path_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
+    """Of rows as `tree_of_rows` takes them, only what counted in the end.
+
+    What stands for a redo is left out, and what is below it moves up to its parent; what was spent
+    is summed over the nodes that are left.
+    """
+    kept = Counter(row[_NODE_TYPE] for row in rows.nodes if row[_DISPOSITION] == ACTIVE)
+    spans = 0 if all_spans else kept[NodeType.SPAN]
+    lift = 0 < spans < kept.total()
+    lifted = _BRANCH_POINTS | (_SPANS if lift else _NONE)
+    return Tree(summary(rows), _in_order(rows, lifted, only_active=True), spans if lift else 0)
+
+
+(
+    _ID,
+    _PARENT,
+    _NODE_TYPE,
+    _DISPOSITION,
+    _ATTEMPT,
+    _STARTED_AT,
+    _ORDER_INDEX,
+    _PARENT_SPAN,
+) = map(
     TREE_COLUMNS.index,
-    ("id", "parent_node_id", "node_type", "attempt", "started_at", "order_index", "parent_span_id"),
+    (
+        "id",
+        "parent_node_id",
+        "node_type",
+        "disposition",
+        "attempt",
+        "started_at",
+        "order_index",
+        "parent_span_id",
+    ),
 )
+
+_NONE: frozenset[str] = frozenset()
+_SPANS = frozenset({NodeType.SPAN})
+_BRANCH_POINTS = frozenset({NodeType.BRANCH_POINT})
 
 
 # One for all that nothing is below; stays empty.
 _NOTHING_BELOW: list[Row] = []
 
 
-def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
+def _in_order(rows: TreeRows, lifted: frozenset[str], *, only_active: bool = False) -> list[TreeNode]:
     """The nodes of the tree in order.
+
+    Args:
+        rows: Of the run.
+        lifted: Types of nodes that are left out; what is below them moves up.
+        only_active: Whether what is superseded or abandoned is left out with all that is below it.
 
     A run can have 100,000 of them, so nothing is made for a node that it can do without, and no more
     is done for one that nothing is below than has to be.
     """
-    llm, span, branch_point = NodeType.LLM, NodeType.SPAN, NodeType.BRANCH_POINT
+    llm, branch_point = NodeType.LLM, NodeType.BRANCH_POINT
     below = siblings_in_order(rows)
     own = own_spending(rows.costs)
     branches = {branch.branch_node_id: branch for branch in rows.branches if branch.kind == REDO}
@@ -93,19 +150,21 @@ def _in_order(rows: TreeRows, *, lift_spans: bool) -> list[TreeNode]:
     way_down: list[tuple[Iterator[Row], TreeNode | None]] = []
     while True:
         for row in to_come:
+            if only_active and row[_DISPOSITION] != ACTIVE:
+                continue
             children = below.get(row[_ID], _NOTHING_BELOW)
             node_type = row[_NODE_TYPE]
             here = above
-            if not lift_spans or node_type != span:
+            if node_type not in lifted:
                 here = TreeNode(
                     row,
                     above,
                     branches.get(row[_ID]) if node_type == branch_point else None,
                     own.get(row[_ID], NOTHING) if node_type == llm else NOTHING,
-                    [] if lift_spans else children,
+                    [] if lifted else children,
                 )
                 nodes.append(here)
-                if lift_spans and above is not None:
+                if lifted and above is not None:
                     above.adopt(row)
             if children:
                 way_down.append((to_come, above))

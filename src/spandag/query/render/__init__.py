@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from spandag.query.render.attempts import render_attempts
 from spandag.query.render.changes import render_changes
+from spandag.query.render.folding import NO_FOLDS, Folds, folds
 from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.node import render_node
+from spandag.query.render.path import render_path
 from spandag.query.render.redos import render_redos
 from spandag.query.render.runs import render_runs
+from spandag.query.render.sessions import render_sessions
+from spandag.query.render.show import render_show
+from spandag.query.render.timeline import render_timeline
 from spandag.query.render.tree import render_header, render_tree, shown_errors
 
 __all__ = [
+    "NO_FOLDS",
+    "Folds",
     "Line",
     "Page",
+    "folds",
+    "render_attempts",
     "render_changes",
     "render_header",
     "render_node",
+    "render_path",
     "render_redos",
     "render_runs",
+    "render_sessions",
+    "render_show",
+    "render_timeline",
     "render_tree",
     "shown_errors",
     "to_text",

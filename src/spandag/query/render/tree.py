@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import NamedTuple
 
 from spandag.query.liveness import RUNNING
+from spandag.query.passed_on import own_errors
+from spandag.query.render.folding import Folds, fold_label, fold_took, folds
 from spandag.query.render.formats import (
     DIM,
     Glyphs,
@@ -30,7 +31,6 @@ _SUPERSEDED = "superseded"
 _GAP = "  "
 _LEAST_LABEL = 24
 _INDENT = 3
-_ERRORS_PASSED_ON = 16
 
 _TYPE_STYLES = {
     NodeType.AGENT: "blue",
@@ -55,7 +55,9 @@ class _Row(NamedTuple):
     cells: tuple[str, ...]
 
 
-def render_tree(tree: Tree, page: Page, *, ids: bool = False, now: int | None = None) -> list[Line]:
+def render_tree(
+    tree: Tree, page: Page, *, ids: bool = False, now: int | None = None, folded: Folds | None = None
+) -> list[Line]:
     """Draw a run.
 
     Args:
@@ -63,9 +65,11 @@ def render_tree(tree: Tree, page: Page, *, ids: bool = False, now: int | None = 
         page: Where to draw it.
         ids: Whether to show the beginning of each node's id.
         now: The time in Unix nanoseconds, to show how long what is running has been so far.
+        folded: For which like siblings in a row one line stands; by default for all where there are
+            many, with `NO_FOLDS` for none.
     """
     lines = [*render_header(tree.run, page, now=now), []]
-    rows = _rows(tree, page, ids, now)
+    rows = _rows(tree, page, ids, now, folds(tree.nodes) if folded is None else folded)
     status_width = max((width_of(row.status[0]) for row in rows), default=0)
     cell_widths = [max((width_of(row.cells[i]) for row in rows), default=0) for i in range(3)]
     right = sum(width + len(_GAP) for width in (status_width, *cell_widths) if width)
@@ -124,27 +128,35 @@ def render_header(run: Run, page: Page, *, now: int | None = None) -> list[Line]
     ]
 
 
-def _rows(tree: Tree, page: Page, ids: bool, now: int | None) -> list[_Row]:
+def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> list[_Row]:
     glyphs = page.glyphs
-    by_id = {node.id: node for node in tree.nodes}
+    last_below = {node.parent_node_id: node.id for node in tree.nodes}
     with_redo = {node.step_node_id for node in tree.nodes if _is_branch_point(node)}
     # Where the drawing would take the whole width, deeper nodes stay at one indentation.
     deepest = max((page.width - _LEAST_LABEL * 2) // _INDENT, 2)
     below: dict[str, str] = {}
     rows = []
     for node in tree.nodes:
-        parent = by_id.get(node.parent_node_id or "")
-        if parent is None:
+        fold = folded.by_first.get(node.id)
+        if fold is None and node.id in folded.hidden:
+            continue
+        parent_id = node.parent_node_id
+        if parent_id is None:
             prefix = continued = ""
         elif node.depth > deepest:
-            prefix = continued = f"{below[parent.id].rstrip()[: deepest * _INDENT]} "
+            prefix = continued = f"{below[parent_id].rstrip()[: deepest * _INDENT]} "
             prefix = f"{continued}{glyphs.ellipsis}{node.depth} "
         else:
-            last = parent.children[-1] == node.id
-            prefix = below[parent.id] + (glyphs.corner if last else glyphs.tee)
-            continued = below[parent.id] + (glyphs.blank if last else glyphs.bar)
+            last = last_below[parent_id] == node.id
+            prefix = below[parent_id] + (glyphs.corner if last else glyphs.tee)
+            continued = below[parent_id] + (glyphs.blank if last else glyphs.bar)
         below[node.id] = continued
-        label = node_label(node, page, several=node.step_node_id in with_redo)
+        label = node_label(node, page, several=node.step_node_id in with_redo, numbered=fold is None)
+        if fold is not None:
+            status = _status(node, glyphs, several=False)
+            cells = (fold_took(fold), tokens(fold.spent), cost(fold.spent, glyphs))
+            rows.append(_Row(node, prefix, continued, fold_label(fold, page, label), status, cells))
+            continue
         if ids:
             shown = node.id if _is_branch_point(node) else node.id[:SHORT_ID]
             label = [(f"{shown} ", "dim cyan"), *label]
@@ -152,7 +164,7 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None) -> list[_Row]:
             _Row(
                 node,
                 prefix,
-                continued + (glyphs.bar if node.children and node.depth < deepest else glyphs.blank),
+                continued + (glyphs.bar if node.id in last_below and node.depth < deepest else glyphs.blank),
                 label,
                 _status(node, glyphs, several=node.step_node_id in with_redo),
                 (_took(node, now), tokens(node.spent), cost(node.spent, glyphs)),
@@ -161,13 +173,14 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None) -> list[_Row]:
     return rows
 
 
-def node_label(node: TreeNode, page: Page, *, several: bool) -> Line:
+def node_label(node: TreeNode, page: Page, *, several: bool, numbered: bool = True) -> Line:
     """A node's type and name.
 
     Args:
         node: The node.
         page: Where to.
         several: Whether it is an attempt of several.
+        numbered: Whether to say the number of a step or iteration; not where it stands for several of them.
     """
     if _is_branch_point(node):
         return _branch_label(node, page)
@@ -175,7 +188,7 @@ def node_label(node: TreeNode, page: Page, *, several: bool) -> Line:
     style = "bold" if node.node_type in _BOLD_NAMES else ""
     kind = node.node_type
     if kind in (NodeType.STEP, NodeType.ITERATION) and node.step_number is not None:
-        kind = f"{kind} {node.step_number}"
+        kind = f"{kind} {node.step_number}" if numbered else kind
         # An iteration is named after its agent, whose line is above.
         name = "" if node.node_type == NodeType.ITERATION else name
     label: Line = [(kind, _TYPE_STYLES.get(node.node_type, DIM))]
@@ -210,19 +223,7 @@ def _took(what: Run | TreeNode, now: int | None) -> str:
 
 def shown_errors(tree: Tree) -> set[str]:
     """The nodes whose error is shown: not those that only pass on what a node below says."""
-    said: dict[str, set[tuple[str | None, str | None]]] = {}
-    shown = set()
-    for node in reversed(tree.nodes):
-        below = said.pop(node.id, set())
-        if node.error_type or node.error_message:
-            error = (node.error_type, node.error_message)
-            if error not in below and node.node_type != NodeType.BRANCH_POINT:
-                shown.add(node.id)
-            below.add(error)
-        if below and node.parent_node_id is not None:
-            # Bounded: 100,000 different failures must not take quadratic time.
-            said.setdefault(node.parent_node_id, set()).update(itertools.islice(below, _ERRORS_PASSED_ON))
-    return shown
+    return own_errors(tree.nodes)
 
 
 def error_line(node: TreeNode, page: Page) -> str:
