@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING
 from spandag._setup import init, instrument, uninstrument
 from spandag._version import __version__
 from spandag.workflow.attempt import Attempt, RedoLimitExceeded, Rejected
-from spandag.workflow.human import ask_human, ask_human_async, on
 from spandag.workflow.manual import agent, chat, current, tool
 from spandag.workflow.run import phase, run
 from spandag.workflow.step import step
@@ -56,13 +55,10 @@ __all__ = [
     "Rejected",
     "__version__",
     "agent",
-    "ask_human",
-    "ask_human_async",
     "chat",
     "current",
     "init",
     "instrument",
-    "on",
     "open_store",
     "phase",
     "run",

@@ -166,8 +166,6 @@ SPANDAG_STEP_MAX_REDOS: Final = "spandag.step.max_redos"
 SPANDAG_REDO_HYPOTHESIS: Final = "spandag.redo.hypothesis"
 SPANDAG_REDO_REQUESTED_BY: Final = "spandag.redo.requested_by"
 SPANDAG_REDO_EXHAUSTED: Final = "spandag.redo.exhausted"
-# "accept" on the attempt that was rejected when no redo was left, and taken all the same.
-SPANDAG_REDO_ON_EXHAUSTED: Final = "spandag.redo.on_exhausted"
 SPANDAG_ATTEMPT_OUTCOME: Final = "spandag.attempt.outcome"
 
 
@@ -211,13 +209,6 @@ HANDOFF_REASON: Final = "spandag.handoff.reason"
 EVENT_REJECTED: Final = "rejected"
 # One of the calls inside a logical model call that did not give its answer.
 EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
-# Something inside an attempt is tried again after a technical failure; no redo.
-EVENT_RETRY: Final = "retry"
-EVENT_APPROVAL: Final = "approval"
-APPROVAL_CHOICE: Final = "spandag.approval.choice"
-APPROVAL_CHOICES: Final = "spandag.approval.choices"
-APPROVAL_FEEDBACK: Final = "spandag.approval.feedback"
-APPROVAL_WAITED: Final = "spandag.approval.waited_s"  # seconds
 EVENT_MODEL_SELECTED: Final = "model_selected"
 EVENT_MODEL_SWITCHED: Final = "model_switched"
 

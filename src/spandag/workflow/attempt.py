@@ -19,7 +19,6 @@ from spandag.semconv import LinkType, Outcome
 from spandag.spans.errors import is_cancellation, is_normal_exit
 from spandag.spans.node import Node
 from spandag.spans.operations import start_step
-from spandag.workflow.ref import AttemptRef
 from spandag.workflow.scope import tracer
 from spandag.workflow.section import Section
 
@@ -42,7 +41,7 @@ class RedoLimitExceeded(Exception):
     """The last allowed attempt at a step was rejected.
 
     Attributes:
-        attempts: Every attempt that was made in this process, in order.
+        attempts: Every attempt, in order.
         last_output: What the last one gave to `Attempt.set_output`, if anything.
     """
 
@@ -50,36 +49,29 @@ class RedoLimitExceeded(Exception):
         self._name = name
         self.attempts = attempts
         self.last_output = attempts[-1].output
-        last = attempts[-1].number
-        times = "once" if last == 1 else f"{last} times"
+        times = "once" if len(attempts) == 1 else f"{len(attempts)} times"
         hypothesis = attempts[-1].hypothesis
         super().__init__(
-            f"step {name!r} was rejected {times} (max_redos={last - 1})"
+            f"step {name!r} was rejected {times} (max_redos={len(attempts) - 1})"
             + (f"; last: {hypothesis}" if hypothesis else "")
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process there are no spans; what was said and made there is known here.
-        results = [attempt.result for attempt in self.attempts]
-        return _limit_exceeded, (self._name, results, self.attempts[0].number)
+        return _limit_exceeded, (self._name, [attempt.result for attempt in self.attempts])
 
 
 # Users know them, and `error.type` names them, by their public names.
 Rejected.__module__ = RedoLimitExceeded.__module__ = "spandag"
 
 
-def _limit_exceeded(name: str, results: list[tuple[Any, ...]], first: int = 1) -> RedoLimitExceeded:
-    plan = Plan(name=name, number=0, input=None, max_redos=len(results) - 1, context=Context(), first=first)
+def _limit_exceeded(name: str, results: list[tuple[Any, ...]]) -> RedoLimitExceeded:
+    plan = Plan(name=name, number=0, input=None, max_redos=len(results) - 1, context=Context())
     for result in results:
         attempt = Attempt(plan)
-        attempt.outcome, hypothesis, requested_by, attempt.output = result
-        attempt._note_rejection(hypothesis, requested_by)
+        attempt.outcome, attempt.hypothesis, attempt.requested_by, attempt.output = result
         plan.attempts.append(attempt)
     return RedoLimitExceeded(name, plan.attempts)
-
-
-RAISE, ACCEPT = "raise", "accept"
-"""What becomes of the last allowed attempt when it is rejected."""
 
 
 @dataclass(slots=True)
@@ -93,21 +85,7 @@ class Plan:
     max_redos: int | None
     context: Context = field(default_factory=otel_context.get_current)
     step_id: str | None = None
-    on_exhausted: str = RAISE
-    # Where the step was begun elsewhere: its last attempt, and the number of the first one here.
-    before: AttemptRef | None = None
-    first: int = 1
-    hypothesis: str | None = None
-    requested_by: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
-
-    @property
-    def told(self) -> list[str]:
-        """What was said to the attempts before the first one here."""
-        told = list(self.before.told) if self.before else []
-        if self.hypothesis and self.hypothesis not in told:
-            told.append(self.hypothesis)
-        return told
 
 
 class StepNode(Section):
@@ -125,14 +103,6 @@ class StepNode(Section):
     def reject(self, hypothesis: str | None = None, requested_by: str | None = None) -> None:
         """See `Attempt.reject`."""
         self.attempt.reject(hypothesis, requested_by)
-
-    def retry(self, error: BaseException | str | None = None) -> None:
-        """See `Attempt.retry`."""
-        kind = error if isinstance(error, str) or error is None else type(error).__qualname__
-        message = str(error) if isinstance(error, BaseException) else None
-        self.add_event(
-            semconv.EVENT_RETRY, {semconv.ERROR_TYPE: kind, semconv.EXCEPTION_MESSAGE: message or None}
-        )
 
     def set_output(self, value: object) -> None:
         """See `Attempt.set_output`."""
@@ -166,6 +136,8 @@ class Attempt:
 
     Attributes:
         number: 1 for the original, 2 for the first redo.
+        hypothesis: What the rejection of this attempt suggests to try instead.
+        requested_by: Who rejected it.
         outcome: One of `spandag.semconv.Outcome`; None while it is open.
         output: What `set_output` was given last.
     """
@@ -174,9 +146,9 @@ class Attempt:
         self._plan = plan
         self._after = after
         self._node: StepNode | None = None
-        self.number = plan.first + len(plan.attempts)
-        self._hypotheses: list[str] = []
-        self._reviewers: list[str] = []
+        self.number = len(plan.attempts) + 1
+        self.hypothesis: str | None = None
+        self.requested_by: str | None = None
         self.outcome: str | None = None
         self.output: object = None
         self._rejected = False
@@ -185,42 +157,10 @@ class Attempt:
     @property
     def feedback(self) -> str | None:
         """What the rejected attempts before were told, a line for each; None at first."""
-        before = self._plan.attempts[: self.number - self._plan.first]
-        told = self._plan.told + [line for attempt in before for line in attempt._hypotheses]
+        told = [
+            attempt.hypothesis for attempt in self._plan.attempts[: self.number - 1] if attempt.hypothesis
+        ]
         return "\n".join(told) or None
-
-    @property
-    def hypothesis(self) -> str | None:
-        """What those who rejected this attempt suggest to try instead."""
-        return "; ".join(self._hypotheses) or None
-
-    @property
-    def requested_by(self) -> str | None:
-        """Who rejected it."""
-        return ", ".join(dict.fromkeys(self._reviewers)) or None
-
-    @property
-    def ref(self) -> str:
-        """The attempt as text, for ``spandag.step(name, redo_of=ref)`` in another process.
-
-        Raises:
-            RuntimeError: The attempt is not entered yet.
-        """
-        plan, node = self._plan, self.node
-        context, parent = node.span.get_span_context(), getattr(node.span, "parent", None)
-        return AttemptRef(
-            trace_id=format(context.trace_id, "032x"),
-            span_id=format(context.span_id, "016x"),
-            parent_span_id=format(parent.span_id, "016x") if parent is not None else None,
-            flags=int(context.trace_flags),
-            step_id=plan.step_id or format(context.span_id, "016x"),
-            name=plan.name,
-            number=plan.number,
-            attempt=self.number,
-            max_redos=plan.max_redos,
-            told=(*(self.feedback or "").splitlines(), *self._hypotheses),
-            requested_by=self.requested_by,
-        ).dumps()
 
     @property
     def node(self) -> StepNode:
@@ -265,8 +205,6 @@ class Attempt:
 
         In a plain ``with spandag.step(...)`` block there is no redo; the step is abandoned.
 
-        Several reviewers may reject the same attempt: all of them are heard.
-
         Args:
             hypothesis: What to try instead; recorded in every content mode.
             requested_by: Who rejects it, for example ``"human"`` or an agent's name.
@@ -278,22 +216,9 @@ class Attempt:
             raise RuntimeError(
                 f"attempt {self.number} at {self._plan.name!r} is over: reject it inside its block"
             )
-        self._note_rejection(hypothesis, requested_by)
-
-    def _note_rejection(self, hypothesis: str | None, requested_by: str | None) -> None:
         self._rejected = True
-        if hypothesis:
-            self._hypotheses.append(str(hypothesis))
-        if requested_by:
-            self._reviewers.append(str(requested_by))
-
-    def retry(self, error: BaseException | str | None = None) -> None:
-        """Record that something inside the attempt is tried again after a technical failure, which is no redo.
-
-        Args:
-            error: What has failed.
-        """
-        self.node.retry(error)
+        self.hypothesis = hypothesis
+        self.requested_by = requested_by
 
     # -- lifecycle ------------------------------------------------------------------
 
@@ -329,17 +254,13 @@ class Attempt:
     ) -> bool | None:
         node, plan = self.node, self._plan
         if isinstance(error, Rejected):
-            self._note_rejection(error.hypothesis, error.requested_by)
+            self._rejected, self.hypothesis, self.requested_by = True, error.hypothesis, error.requested_by
         failure = None if isinstance(error, Rejected) or is_normal_exit(error) else error
         self.outcome = self._judge(failure)
         # A plain block has no limit to spend; a failure is told by its own exception.
         self._exhausted = (
             self.outcome == Outcome.REJECTED and plan.max_redos is not None and self.number > plan.max_redos
         )
-        # An exception leaves nothing that could be accepted.
-        accepts = self._exhausted and plan.on_exhausted == ACCEPT and error is None
-        if accepts:
-            self.outcome = Outcome.ACCEPTED
         with guard("record an attempt's outcome"):
             node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
             if self._rejected:
@@ -353,10 +274,8 @@ class Attempt:
                 )
             if self._exhausted:
                 node.set_attribute(semconv.SPANDAG_REDO_EXHAUSTED, True)
-            if accepts:
-                node.set_attribute(semconv.SPANDAG_REDO_ON_EXHAUSTED, ACCEPT)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self._exhausted and not accepts and not is_normal_exit(error):
+        if self._exhausted and not is_normal_exit(error):
             raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
         return isinstance(error, Rejected) and plan.max_redos is not None
@@ -404,24 +323,20 @@ class Attempt:
 
     def _start_attributes(self) -> dict[str, object]:
         plan = self._plan
-        # What it follows may have been made in another process.
-        after: Attempt | Plan | None = self._after or (plan if plan.before else None)
+        after = self._after
         return {
             semconv.SPANDAG_STEP_ID: plan.step_id,
             semconv.SPANDAG_STEP_NUMBER: plan.number,
             semconv.SPANDAG_STEP_ATTEMPT: self.number,
-            semconv.SPANDAG_STEP_MAX_REDOS: plan.max_redos or (plan.before and plan.before.max_redos) or 0,
+            semconv.SPANDAG_STEP_MAX_REDOS: plan.max_redos or 0,
             semconv.SPANDAG_REDO_HYPOTHESIS: after.hypothesis if after else None,
             semconv.SPANDAG_REDO_REQUESTED_BY: after.requested_by if after else None,
         }
 
     def _links(self) -> list[Link]:
-        if self._after is not None:
-            context = self._after.node.span.get_span_context()
-        elif self._plan.before is not None and self._plan.before.is_recorded:
-            context = self._plan.before.span_context
-        else:
+        if self._after is None:
             return []
+        context = self._after.node.span.get_span_context()
         return [Link(context, {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF})]
 
     def __repr__(self) -> str:

@@ -6,12 +6,11 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from spandag.semconv import Outcome
 from spandag.spans.node import current
-from spandag.workflow.attempt import ACCEPT, RAISE, Attempt, Plan
-from spandag.workflow.ref import AttemptRef, loads
+from spandag.workflow.attempt import Attempt, Plan
 from spandag.workflow.scope import (
     Entered,
     bound_arguments,
@@ -45,25 +44,14 @@ class Step:
         def fit(data): ...
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        number: int | None,
-        input: object,
-        max_redos: int,
-        on_exhausted: str,
-        continued: Continued | None,
-    ) -> None:
+    def __init__(self, name: str, *, number: int | None, input: object, max_redos: int) -> None:
         self._name = name
         self._number = number
         self._input = input
         self._max_redos = max_redos
-        self._on_exhausted = on_exhausted
-        self._continued = continued
         self._entered: Entered[Attempt] = Entered()
 
-    def attempts(self, max_redos: int | None = None, *, on_exhausted: str | None = None) -> Iterator[Attempt]:
+    def attempts(self, max_redos: int | None = None) -> Iterator[Attempt]:
         """The attempts of this step: the next one follows when the last was rejected.
 
         Every attempt must be entered (``with attempt:``); the loop ends after the
@@ -73,16 +61,13 @@ class Step:
 
         Args:
             max_redos: How often the step may be done again, the step's own by default.
-            on_exhausted: ``"raise"`` or ``"accept"``: what becomes of the last allowed attempt when it is
-                rejected, the step's own by default. It is recorded.
 
         Raises:
             RuntimeError: An attempt was not entered, or not left before the next.
-            ValueError: The limit is negative, or `on_exhausted` is something else.
+            ValueError: The limit is negative.
         """
         limit = self._max_redos if max_redos is None else _checked_limit(max_redos)
-        what = self._on_exhausted if on_exhausted is None else _checked_choice(on_exhausted)
-        return _attempts(lambda: self._plan(limit, what))
+        return _attempts(lambda: self._plan(limit))
 
     def __enter__(self) -> Attempt:
         attempt = Attempt(self._plan(None)).__enter__()
@@ -135,111 +120,23 @@ class Step:
             plan.input = lambda: bound_arguments(function, args, kwargs)
         return _attempts(lambda: plan)
 
-    def _plan(self, max_redos: int | None, on_exhausted: str | None = None) -> Plan:
-        plan = Plan(
-            name=self._name,
-            number=self._number or 0,
-            input=self._input,
-            max_redos=max_redos,
-            on_exhausted=on_exhausted or self._on_exhausted,
+    def _plan(self, max_redos: int | None) -> Plan:
+        return Plan(
+            name=self._name, number=self._number or _next_number(), input=self._input, max_redos=max_redos
         )
-        if self._continued is not None:
-            self._continued.onto(plan)
-        plan.number = plan.number or _next_number()
-        return plan
 
 
-class Continued(NamedTuple):
-    """An attempt that a step goes on from.
-
-    Attributes:
-        before: The attempt.
-        attempt: Which attempt comes next.
-        hypothesis: Why it should do better.
-        requested_by: Who asked for it.
-    """
-
-    before: AttemptRef
-    attempt: int
-    hypothesis: str | None
-    requested_by: str | None
-
-    def onto(self, plan: Plan) -> None:
-        """Have the attempts of a plan follow that one."""
-        plan.before, plan.first = self.before, self.attempt
-        if self.before.is_recorded:
-            plan.step_id, plan.context = self.before.step_id, self.before.context
-        plan.number = plan.number or self.before.number
-        plan.hypothesis = self.hypothesis or next(reversed(self.before.told), None)
-        plan.requested_by = self.requested_by or self.before.requested_by
-
-
-def step(
-    name: str,
-    number: int | None = None,
-    input: object = None,
-    *,
-    max_redos: int = 2,
-    on_exhausted: str = RAISE,
-    redo_of: str | None = None,
-    attempt: int | None = None,
-    hypothesis: str | None = None,
-    requested_by: str | None = None,
-) -> Step:
+def step(name: str, number: int | None = None, input: object = None, *, max_redos: int = 2) -> Step:
     """A step of a workflow: a context manager, a decorator, and the start of `Step.attempts`.
 
     Args:
         name: The step's name.
-        number: Its number within the phase, from 1; counted where not given.
+        number: Its number within the phase; counted from 1 where not given.
         input: What it works on; recorded where content is.
         max_redos: How often the decorator and `Step.attempts` do it again after a rejection.
-        on_exhausted: ``"raise"`` (`RedoLimitExceeded`) or ``"accept"``: what becomes of the last allowed
-            attempt when it is rejected.
-        redo_of: `Attempt.ref` of the attempt that this one follows, from whatever process: it becomes a
-            sibling of that attempt, in the same run.
-        attempt: Which attempt it is, from 2; the one after `redo_of` where not given.
-        hypothesis: Why it should do better; what `redo_of` was rejected with where not given.
-        requested_by: Who asked for it.
-
-    Raises:
-        TypeError: The name is missing, or `redo_of` is no text.
-        ValueError: A number is out of range, `redo_of` is not of `Attempt.ref`, or something is said of a
-            redo without it.
     """
     check_name("step", name)
-    if number is not None and number < 1:
-        raise ValueError(f"steps are counted from 1; number cannot be {number}")
-    return Step(
-        name,
-        number=number,
-        input=input,
-        max_redos=_checked_limit(max_redos),
-        on_exhausted=_checked_choice(on_exhausted),
-        continued=_continued(redo_of, attempt, hypothesis, requested_by),
-    )
-
-
-def _continued(
-    redo_of: str | None, attempt: int | None, hypothesis: str | None, requested_by: str | None
-) -> Continued | None:
-    if redo_of is None:
-        said = {"attempt": attempt, "hypothesis": hypothesis, "requested_by": requested_by}
-        for name, value in said.items():
-            if value is not None:
-                raise ValueError(
-                    f"{name} is of a redo: name the attempt before it too, with redo_of=attempt.ref"
-                )
-        return None
-    before = loads(redo_of)
-    if attempt is not None and attempt <= before.attempt:
-        raise ValueError(f"attempt {attempt} cannot follow attempt {before.attempt}")
-    return Continued(before, attempt or before.attempt + 1, hypothesis, requested_by)
-
-
-def _checked_choice(on_exhausted: str) -> str:
-    if on_exhausted not in (RAISE, ACCEPT):
-        raise ValueError(f'on_exhausted is "{RAISE}" or "{ACCEPT}", not {on_exhausted!r}')
-    return on_exhausted
+    return Step(name, number=number, input=input, max_redos=_checked_limit(max_redos))
 
 
 def _checked_limit(max_redos: int) -> int:
