@@ -18,18 +18,10 @@ from spandag.workflow.question import ABORT, CONTINUE, REDO, Answer, Question, c
 from spandag.workflow.scope import ending, stepped_out, tracer
 from spandag.workflow.terminal import ask_on_terminal
 
-Reply = str | tuple[str, str | None]
-"""A choice, as a person may write it (`Question.read`), or a choice and a feedback."""
+Reply = str | tuple[str, str | None] | Answer
+"""A choice, as a person may write it (`Question.read`), or a choice and a feedback, or an answer made elsewhere."""
 
 
-@overload
-def ask_human(
-    prompt: str,
-    choices: Iterable[str] = ...,
-    *,
-    by: str = ...,
-    ask: Callable[[Question], Awaitable[Reply]],
-) -> Awaitable[Answer]: ...
 @overload
 def ask_human(
     prompt: str,
@@ -38,6 +30,14 @@ def ask_human(
     by: str = ...,
     ask: Callable[[Question], Reply] | None = ...,
 ) -> Answer: ...
+@overload
+def ask_human(
+    prompt: str,
+    choices: Iterable[str] = ...,
+    *,
+    by: str = ...,
+    ask: Callable[[Question], Awaitable[Reply]],
+) -> Awaitable[Answer]: ...
 def ask_human(
     prompt: str,
     choices: Iterable[str] = (CONTINUE, REDO, ABORT),
@@ -77,7 +77,8 @@ def ask_human(
     with ExitStack() as block:
         waiting = block.enter_context(_Waiting(question))
         reply = (ask or plugged_in("human") or ask_on_terminal)(question)
-        if inspect.isawaitable(reply):
+        # An `Answer`, which can be awaited, has nothing to wait for.
+        if inspect.isawaitable(reply) and not isinstance(reply, Answer):
             return _later(stepped_out(waiting.node, block), waiting, reply)
         return waiting.answered(reply)
 

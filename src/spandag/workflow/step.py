@@ -229,9 +229,6 @@ class Attempts:
         except StopIteration:
             raise StopAsyncIteration from None
 
-    def __enter__(self) -> NoReturn:
-        raise TypeError("attempts are a loop: write `for attempt in ….attempts():` and `with attempt:` in it")
-
 
 def step(
     name: str,

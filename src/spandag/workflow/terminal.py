@@ -9,7 +9,7 @@ import threading
 from spandag.workflow.question import Question
 
 # Prompts quote what models have written: nothing in them may control the terminal.
-_UNSAFE = re.compile(r"[^\S\n\t ]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 # One question after the other, whoever asks.
 _turn = threading.Lock()
