@@ -203,3 +203,39 @@ def test_a_loop_of_attempts_in_a_generator_that_is_closed_is_cancelled(recorder)
     assert next(generator) == 1
     generator.close()
     assert outcomes(recorder) == [(1, "cancelled")]
+
+
+def test_decorators_of_generators_stack(recorder):
+    @spandag.phase("outer")
+    @spandag.step("inner")
+    async def write():
+        with spandag.tool("think"):
+            yield 1
+
+    @spandag.phase("outer")
+    @spandag.step("inner")
+    def plain():
+        with spandag.tool("think"):
+            pass
+        yield 1
+
+    async def main():
+        return [item async for item in write()]
+
+    assert (asyncio.run(main()), list(plain())) == ([1], [1])
+    assert recorder.tree() == ["run_step outer", "  run_step inner", "    execute_tool think"] * 2
+
+
+def test_an_async_generator_that_is_forgotten_is_ended_by_the_loop(recorder):
+    @spandag.step("write")
+    async def write():
+        yield 1
+        yield 2
+
+    async def main():
+        async for _ in write():
+            break
+
+    asyncio.run(main())
+    gc.collect()
+    assert outcomes(recorder) == [(1, "cancelled")]

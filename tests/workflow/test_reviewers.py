@@ -221,3 +221,12 @@ def test_reviews_are_in_the_store_with_who_said_what(stored):
     assert (branch["hypothesis"], branch["requested_by"]) == ("log space\nmore planets", "ann, bob")
     events = sorted(stored.rows("execution_events"), key=lambda row: row["seq"])
     assert [event["event_type"] for event in events] == ["review", "review", "rejected"]
+
+
+def test_a_review_that_is_no_text_is_told_as_text(recorder):
+    for attempt in spandag.step("fit").attempts():
+        with attempt:
+            if attempt.number == 1:
+                attempt.reject({"slope": "too flat"}, requested_by=7)
+    assert attempt.feedback == "{'slope': 'too flat'}"
+    assert attempts_told(recorder)[1] == ("{'slope': 'too flat'}", "7")

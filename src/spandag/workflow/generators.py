@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from spandag._guard import guard
 from spandag.spans.content import capture_content
 from spandag.spans.node import Node
+
+CallableT = TypeVar("CallableT", bound=Callable[..., Any])
+
+# Nothing of the language's own marks a plain function as one that gives an asynchronous generator.
+_MARK = "_spandag_gives_async_generator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,17 @@ async def drive_async(
                     step = functools.partial(generator.asend, sent)
                 del item
             round.set_output(items.output())
+
+
+def gives_async_generator(function: Callable[..., Any]) -> bool:
+    """Whether a function gives an asynchronous generator, also where it is decorated by us."""
+    return inspect.isasyncgenfunction(function) or getattr(function, _MARK, False) is True
+
+
+def marked(function: CallableT) -> CallableT:
+    """Tell our other decorators that a function gives an asynchronous generator."""
+    setattr(function, _MARK, True)
+    return function
 
 
 class _Items:

@@ -9,6 +9,7 @@ from typing import Any
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
+from spandag._guard import guard
 from spandag.spans.node import context_below
 from spandag.workflow.attempt import Attempt, Before, Plan
 from spandag.workflow.ref import Ref, read_ref
@@ -40,7 +41,8 @@ class Redo:
             plan.told = (*ref.feedback, self.hypothesis)
         if ref.span_context.is_valid:
             plan.step_id = ref.step_node_id
-            plan.context = context_below(ref.parent_context or INVALID_SPAN_CONTEXT)
+            with guard("go on with a step of another process"):
+                plan.context = context_below(ref.parent_context or INVALID_SPAN_CONTEXT)
         return plan
 
 

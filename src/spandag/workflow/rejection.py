@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from spandag._guard import guard
+from spandag.spans.plain import as_text
+
 
 class Rejected(Exception):
     """Raised inside an attempt to reject its result.
@@ -41,6 +44,16 @@ class Rejection:
     hypothesis: str | None = None
     requested_by: str | None = None
     at: int = field(default_factory=time.time_ns, compare=False)
+
+    def __post_init__(self) -> None:
+        # A review that is no text is told all the same.
+        for name in ("hypothesis", "requested_by"):
+            value: object = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                text = None
+                with guard("read a rejection"):
+                    text = as_text(value)
+                object.__setattr__(self, name, text)
 
 
 def rejections_in(error: BaseException | None) -> list[Rejection]:

@@ -17,7 +17,7 @@ from spandag._guard import guard
 from spandag._version import __version__
 from spandag.spans import providers
 from spandag.spans.node import Node, current
-from spandag.workflow.generators import Round, drive, drive_async
+from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -128,11 +128,12 @@ class Scope(Generic[NodeT]):
 
             return cast(Callable[P, R], generator_wrapper)
 
-        if inspect.isasyncgenfunction(function):
+        if gives_async_generator(function):
 
+            @marked
             @functools.wraps(function)
             def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = functools.partial(function, *args, **kwargs)
+                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
                 return drive_async(call, lambda: self._round(function, args, kwargs))
 
             return cast(Callable[P, R], async_generator_wrapper)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, get_args
 from spandag.semconv import Outcome
 from spandag.spans.node import current
 from spandag.workflow.attempt import Attempt, OnExhausted, Plan
-from spandag.workflow.generators import Round, drive, drive_async
+from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
 from spandag.workflow.redo import Redo, checked_redo, whole
 from spandag.workflow.scope import (
     Entered,
@@ -127,11 +127,12 @@ class Step:
 
             return cast(Callable[P, R], generator_wrapper)
 
-        if inspect.isasyncgenfunction(function):
+        if gives_async_generator(function):
 
+            @marked
             @functools.wraps(function)
             def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = functools.partial(function, *args, **kwargs)
+                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
                 return drive_async(call, lambda: self._rounds(function, args, kwargs))
 
             return cast(Callable[P, R], async_generator_wrapper)
