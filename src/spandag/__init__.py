@@ -24,8 +24,12 @@ from typing import TYPE_CHECKING
 
 from spandag._setup import init, instrument, uninstrument
 from spandag._version import __version__
-from spandag.workflow.attempt import Attempt, RedoLimitExceeded, Rejected
+from spandag.workflow.attempt import Attempt, RedoLimitExceeded
+from spandag.workflow.hooks import on
+from spandag.workflow.human import ask_human
 from spandag.workflow.manual import agent, chat, current, tool
+from spandag.workflow.question import Answer, Question
+from spandag.workflow.rejection import Rejected
 from spandag.workflow.run import phase, run
 from spandag.workflow.step import step
 
@@ -50,15 +54,19 @@ def open_store(url: str | None = None) -> Store:
 
 
 __all__ = [
+    "Answer",
     "Attempt",
+    "Question",
     "RedoLimitExceeded",
     "Rejected",
     "__version__",
     "agent",
+    "ask_human",
     "chat",
     "current",
     "init",
     "instrument",
+    "on",
     "open_store",
     "phase",
     "run",

@@ -166,6 +166,8 @@ SPANDAG_STEP_MAX_REDOS: Final = "spandag.step.max_redos"
 SPANDAG_REDO_HYPOTHESIS: Final = "spandag.redo.hypothesis"
 SPANDAG_REDO_REQUESTED_BY: Final = "spandag.redo.requested_by"
 SPANDAG_REDO_EXHAUSTED: Final = "spandag.redo.exhausted"
+# "accept" beside a spent limit: the program goes on with the rejected result. Else absent.
+SPANDAG_REDO_ON_EXHAUSTED: Final = "spandag.redo.on_exhausted"
 SPANDAG_ATTEMPT_OUTCOME: Final = "spandag.attempt.outcome"
 
 
@@ -193,6 +195,14 @@ class LinkType:
 SPANDAG_FORK_ROOT_RUN_ID: Final = "spandag.fork.root_run_id"
 SPANDAG_FORK_DEPTH: Final = "spandag.fork.depth"
 
+# --- spandag: people who are asked -------------------------------------------
+
+SPANDAG_APPROVAL_CHOICES: Final = "spandag.approval.choices"
+SPANDAG_APPROVAL_CHOICE: Final = "spandag.approval.choice"
+SPANDAG_APPROVAL_FEEDBACK: Final = "spandag.approval.feedback"
+# Seconds from the question to the answer, or to its cancellation.
+SPANDAG_APPROVAL_WAITED: Final = "spandag.approval.waited"
+
 # --- spandag: what was spent below a node, in this process -------------------
 
 SPANDAG_TOTAL_INPUT_TOKENS: Final = "spandag.total.input_tokens"
@@ -207,6 +217,12 @@ HANDOFF_FROM: Final = "spandag.handoff.from"
 HANDOFF_TO: Final = "spandag.handoff.to"
 HANDOFF_REASON: Final = "spandag.handoff.reason"
 EVENT_REJECTED: Final = "rejected"
+# Each of several rejections of one attempt, beside the `rejected` event that joins them.
+EVENT_REVIEW: Final = "review"
+EVENT_APPROVAL: Final = "approval"
+# What failed technically inside an attempt is tried again: no redo.
+EVENT_RETRY: Final = "retry"
+SPANDAG_RETRY_NUMBER: Final = "spandag.retry.number"
 # One of the calls inside a logical model call that did not give its answer.
 EVENT_ATTEMPT_FAILED: Final = "attempt_failed"
 EVENT_MODEL_SELECTED: Final = "model_selected"

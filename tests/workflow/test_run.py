@@ -226,11 +226,3 @@ def test_an_unsampled_run_changes_nothing_and_is_said_once(monkeypatch, caplog):
 def test_a_missing_name_is_refused_with_an_example(misuse):
     with pytest.raises(TypeError, match="needs a name, as in"):
         misuse()
-
-
-def test_a_generator_function_is_refused_with_a_way_out():
-    with pytest.raises(TypeError, match="around the loop over it"):
-
-        @spandag.phase("planning")
-        def rows():
-            yield 1

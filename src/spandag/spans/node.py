@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 
 from spandag import semconv
 from spandag._guard import guard
@@ -317,6 +317,22 @@ def current(node_type: str | None = None) -> Node | None:
     if node_type is None or node.type == node_type:
         return node
     return next((n for n in node.ancestors() if n.type == node_type), None)
+
+
+def context_below(parent: SpanContext) -> Context:
+    """The context for work that goes on below a span, wherever that is running.
+
+    Args:
+        parent: The span. Where it is that of a node around here, the node's own context is given; else
+            the nodes of this process are not around the work, whatever runs here.
+    """
+    around = current()
+    for node in [] if around is None else [around, *around.ancestors()]:
+        here = node.span.get_span_context()
+        if not node.ended and (here.trace_id, here.span_id) == (parent.trace_id, parent.span_id):
+            return node.context
+    span = trace.NonRecordingSpan(parent) if parent.is_valid else trace.INVALID_SPAN
+    return otel_context.set_value(_NODE_KEY, None, trace.set_span_in_context(span))
 
 
 def _same_trace(one: Span, other: Span) -> bool:

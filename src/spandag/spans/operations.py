@@ -230,14 +230,16 @@ def start_speaker_selection(tracer: Tracer, chat_name: str, candidates: Sequence
     )
 
 
-def start_human_input(tracer: Tracer, agent_name: str) -> Node:
+def start_human_input(
+    tracer: Tracer, agent_name: str, *, attributes: Mapping[str, object] | None = None
+) -> Node:
     """Start ``human_input {agent}``: a person is asked, for input or for approval."""
     return _start(
         tracer,
         Operation.HUMAN_INPUT,
         NodeType.APPROVAL,
         agent_name,
-        {semconv.GEN_AI_AGENT_NAME: agent_name},
+        {semconv.GEN_AI_AGENT_NAME: agent_name, **(attributes or {})},
         node_class=Node,
     )
 

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from opentelemetry import context as otel_context
+from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link
+from opentelemetry.trace import Link, SpanContext
 
 from spandag import semconv
 from spandag._guard import guard, logger
 from spandag.semconv import LinkType, Outcome
-from spandag.spans.errors import is_cancellation, is_normal_exit
-from spandag.spans.node import Node
+from spandag.spans.errors import describe, is_cancellation, is_normal_exit, qualified_name
+from spandag.spans.node import Node, clean
 from spandag.spans.operations import start_step
+from spandag.workflow.ref import Ref
+from spandag.workflow.rejection import Rejection, joined, rejections_in
 from spandag.workflow.scope import tracer
-from spandag.workflow.section import Section
+from spandag.workflow.step_node import StepNode
 
-
-class Rejected(Exception):
-    """Raised inside an attempt to reject its result.
-
-    Args:
-        hypothesis: What to try instead; becomes the next attempt's feedback.
-        requested_by: Who rejected it, for example ``"human"`` or an agent's name.
-    """
-
-    def __init__(self, hypothesis: str | None = None, requested_by: str | None = None) -> None:
-        super().__init__(hypothesis or "the result was rejected")
-        self.hypothesis = hypothesis
-        self.requested_by = requested_by
+OnExhausted = Literal["raise", "accept"]
+"""What becomes of a step whose last allowed attempt is rejected."""
 
 
 class RedoLimitExceeded(Exception):
@@ -48,30 +41,48 @@ class RedoLimitExceeded(Exception):
     def __init__(self, name: str, attempts: list[Attempt]) -> None:
         self._name = name
         self.attempts = attempts
-        self.last_output = attempts[-1].output
-        times = "once" if len(attempts) == 1 else f"{len(attempts)} times"
-        hypothesis = attempts[-1].hypothesis
+        last = attempts[-1]
+        self.last_output = last.output
+        times = "once" if last.number == 1 else f"{last.number} times"
         super().__init__(
-            f"step {name!r} was rejected {times} (max_redos={len(attempts) - 1})"
-            + (f"; last: {hypothesis}" if hypothesis else "")
+            f"step {name!r} was rejected {times} (max_redos={last.number - 1})"
+            + (f"; last: {last.hypothesis}" if last.hypothesis else "")
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # In another process there are no spans; what was said and made there is known here.
-        return _limit_exceeded, (self._name, [attempt.result for attempt in self.attempts])
+        results = [attempt.result for attempt in self.attempts]
+        return _limit_exceeded, (self._name, self.attempts[0].number, results)
 
 
-# Users know them, and `error.type` names them, by their public names.
-Rejected.__module__ = RedoLimitExceeded.__module__ = "spandag"
+# Users know it, and `error.type` names it, by its public name.
+RedoLimitExceeded.__module__ = "spandag"
 
 
-def _limit_exceeded(name: str, results: list[tuple[Any, ...]]) -> RedoLimitExceeded:
-    plan = Plan(name=name, number=0, input=None, max_redos=len(results) - 1, context=Context())
+def _limit_exceeded(name: str, first: int, results: list[tuple[Any, ...]]) -> RedoLimitExceeded:
+    plan = Plan(name=name, number=0, input=None, max_redos=0, first=first, context=Context())
     for result in results:
         attempt = Attempt(plan)
-        attempt.outcome, attempt.hypothesis, attempt.requested_by, attempt.output = result
+        attempt.outcome, attempt._rejections, attempt.output = result
         plan.attempts.append(attempt)
+    # Who is not the last was redone, so the limit was spent by the last.
+    plan.attempts[-1].exhausted = True
     return RedoLimitExceeded(name, plan.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The attempt that a redo follows.
+
+    Attributes:
+        context: Its span.
+        hypothesis: What its rejection suggests.
+        requested_by: Who rejected it.
+    """
+
+    context: SpanContext
+    hypothesis: str | None
+    requested_by: str | None
 
 
 @dataclass(slots=True)
@@ -83,52 +94,16 @@ class Plan:
     input: Any
     # None where there can be no redo: the step is taken as a plain block.
     max_redos: int | None
+    on_exhausted: OnExhausted = "raise"
+    # Whether there is something to accept only where an attempt was given an output.
+    needs_output: bool = False
     context: Context = field(default_factory=otel_context.get_current)
     step_id: str | None = None
+    # Of a redo of an attempt elsewhere: the number of the first one here, what it follows, and what was said.
+    first: int = 1
+    before: Before | None = None
+    told: tuple[str, ...] = ()
     attempts: list[Attempt] = field(default_factory=list)
-
-
-class StepNode(Section):
-    """The node of an attempt, as `spandag.current("step")` gives it."""
-
-    __slots__ = ("attempt",)
-
-    attempt: Attempt
-
-    @property
-    def feedback(self) -> str | None:
-        """See `Attempt.feedback`."""
-        return self.attempt.feedback
-
-    def reject(self, hypothesis: str | None = None, requested_by: str | None = None) -> None:
-        """See `Attempt.reject`."""
-        self.attempt.reject(hypothesis, requested_by)
-
-    def set_output(self, value: object) -> None:
-        """See `Attempt.set_output`."""
-        self.attempt.set_output(value)
-
-
-class NoStep(StepNode):
-    """What `spandag.current("step")` gives where no step is running."""
-
-    __slots__ = ()
-
-    @property
-    def feedback(self) -> str | None:
-        """There is none."""
-        return None
-
-    def reject(self, hypothesis: str | None = None, requested_by: str | None = None) -> None:
-        """Refuse: silence would let a rejected result pass.
-
-        Raises:
-            RuntimeError: Always.
-        """
-        raise RuntimeError("no step is running here that could be rejected")
-
-    def set_output(self, value: object) -> None:
-        """Nothing to record it on."""
 
 
 class Attempt:
@@ -136,9 +111,8 @@ class Attempt:
 
     Attributes:
         number: 1 for the original, 2 for the first redo.
-        hypothesis: What the rejection of this attempt suggests to try instead.
-        requested_by: Who rejected it.
         outcome: One of `spandag.semconv.Outcome`; None while it is open.
+        exhausted: Whether it was the last one allowed, and rejected.
         output: What `set_output` was given last.
     """
 
@@ -146,21 +120,58 @@ class Attempt:
         self._plan = plan
         self._after = after
         self._node: StepNode | None = None
-        self.number = len(plan.attempts) + 1
-        self.hypothesis: str | None = None
-        self.requested_by: str | None = None
+        self.number = plan.first + len(plan.attempts)
         self.outcome: str | None = None
+        self.exhausted = False
         self.output: object = None
-        self._rejected = False
-        self._exhausted = False
+        self._has_output = False
+        self._rejections: list[Rejection] = []
+        self._retries = itertools.count(1)
+
+    @property
+    def hypothesis(self) -> str | None:
+        """What its rejection suggests to try instead; a line for each reviewer."""
+        return joined((rejection.hypothesis for rejection in list(self._rejections)), "\n")
+
+    @property
+    def requested_by(self) -> str | None:
+        """Who rejected it; several are separated by commas."""
+        return joined((rejection.requested_by for rejection in list(self._rejections)), ", ")
 
     @property
     def feedback(self) -> str | None:
-        """What the rejected attempts before were told, a line for each; None at first."""
-        told = [
-            attempt.hypothesis for attempt in self._plan.attempts[: self.number - 1] if attempt.hypothesis
-        ]
-        return "\n".join(told) or None
+        """What the attempts before were told, a line for each rejection; None at first."""
+        return "\n".join(self._told_before()) or None
+
+    def _told_before(self) -> list[str]:
+        before = self._plan.attempts[: self.number - self._plan.first]
+        return [*self._plan.told, *(attempt.hypothesis for attempt in before if attempt.hypothesis)]
+
+    @property
+    def ref(self) -> str:
+        """This attempt in one line of JSON, for a redo later or elsewhere: ``spandag.step(name, redo_of=ref)``.
+
+        What was said so far is in it: take it after the attempt was rejected.
+
+        Raises:
+            RuntimeError: The attempt is not entered yet.
+        """
+        here = self.node.span.get_span_context()
+        parent = trace.get_current_span(self._plan.context).get_span_context()
+        told = self._told_before()
+        return Ref(
+            run_id=format(here.trace_id, "032x"),
+            node_id=format(here.span_id, "016x"),
+            attempt=self.number,
+            step_node_id=self._plan.step_id or format(here.span_id, "016x"),
+            parent_span_id=format(parent.span_id, "016x") if parent.is_valid else None,
+            step_number=self._plan.number,
+            max_redos=self._plan.max_redos,
+            feedback=(*told, self.hypothesis) if self.hypothesis else tuple(told),
+            hypothesis=self.hypothesis,
+            requested_by=self.requested_by,
+            trace_flags=here.trace_flags,
+        ).as_json()
 
     @property
     def node(self) -> StepNode:
@@ -176,21 +187,22 @@ class Attempt:
         return self._node
 
     @property
-    def result(self) -> tuple[str | None, str | None, str | None, object]:
-        """Outcome, hypothesis, who asked, and output, as they can be sent; None for an output that cannot."""
+    def result(self) -> tuple[str | None, list[Rejection], object]:
+        """Outcome, rejections and output, as they can be sent; None for an output that cannot."""
         output = self.output
         try:
             pickle.dumps(output)
         except Exception:
             output = None
-        return self.outcome, self.hypothesis, self.requested_by, output
+        return self.outcome, list(self._rejections), output
 
     # -- what the body says -------------------------------------------------------
 
     def set_output(self, value: object) -> None:
         """Give the attempt's result; recorded where content is, kept in `output` in any case."""
-        self.output = value
-        Node.set_output(self.node, value)
+        node = self.node
+        self.output, self._has_output = value, True
+        Node.set_output(node, value)
 
     def set_attribute(self, name: str, value: object) -> None:
         """See `Node.set_attribute`."""
@@ -204,6 +216,7 @@ class Attempt:
         """Reject the result: the step is done again, as long as redos are left.
 
         In a plain ``with spandag.step(...)`` block there is no redo; the step is abandoned.
+        Several reviewers can reject the same attempt, from any thread: all of them are heard.
 
         Args:
             hypothesis: What to try instead; recorded in every content mode.
@@ -216,9 +229,24 @@ class Attempt:
             raise RuntimeError(
                 f"attempt {self.number} at {self._plan.name!r} is over: reject it inside its block"
             )
-        self._rejected = True
-        self.hypothesis = hypothesis
-        self.requested_by = requested_by
+        self._rejections.append(Rejection(hypothesis, requested_by))
+
+    def retry(self, error: BaseException | str | None = None) -> None:
+        """Record that something which failed technically is tried again within this attempt; that is no redo.
+
+        Args:
+            error: What it failed with, as an exception or in words.
+        """
+        node = self.node
+        with guard("record a retry"):
+            said: dict[str, object] = {
+                semconv.SPANDAG_RETRY_NUMBER: next(self._retries),
+                semconv.EXCEPTION_MESSAGE: error,
+            }
+            if isinstance(error, BaseException):
+                said[semconv.ERROR_TYPE] = qualified_name(type(error))
+                said[semconv.EXCEPTION_MESSAGE] = describe(error)
+            node.add_event(semconv.EVENT_RETRY, said)
 
     # -- lifecycle ------------------------------------------------------------------
 
@@ -253,32 +281,37 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> bool | None:
         node, plan = self.node, self._plan
-        if isinstance(error, Rejected):
-            self._rejected, self.hypothesis, self.requested_by = True, error.hypothesis, error.requested_by
-        failure = None if isinstance(error, Rejected) or is_normal_exit(error) else error
+        raised = rejections_in(error)
+        self._rejections.extend(raised)
+        failure = None if raised or is_normal_exit(error) else error
         self.outcome = self._judge(failure)
         # A plain block has no limit to spend; a failure is told by its own exception.
-        self._exhausted = (
+        self.exhausted = (
             self.outcome == Outcome.REJECTED and plan.max_redos is not None and self.number > plan.max_redos
         )
+        settled_for = (
+            self.exhausted and plan.on_exhausted == "accept" and (self._has_output or not plan.needs_output)
+        )
         with guard("record an attempt's outcome"):
-            node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
-            if self._rejected:
-                # The redo carries this too; here it stands for the rejection that no redo follows.
-                node.add_event(
-                    semconv.EVENT_REJECTED,
-                    {
-                        semconv.SPANDAG_REDO_HYPOTHESIS: self.hypothesis,
-                        semconv.SPANDAG_REDO_REQUESTED_BY: self.requested_by,
-                    },
-                )
-            if self._exhausted:
-                node.set_attribute(semconv.SPANDAG_REDO_EXHAUSTED, True)
+            self._record_outcome(node, settled_for)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self._exhausted and not is_normal_exit(error):
+        if self.exhausted and not settled_for and not is_normal_exit(error):
             raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
-        return isinstance(error, Rejected) and plan.max_redos is not None
+        return bool(raised) and plan.max_redos is not None
+
+    def _record_outcome(self, node: StepNode, settled_for: bool) -> None:
+        node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
+        if len(self._rejections) > 1:
+            for rejection in self._rejections:
+                node.span.add_event(semconv.EVENT_REVIEW, clean(_said(rejection)), rejection.at)
+        if self._rejections:
+            # The redo carries this too; here it stands for the rejection that no redo follows.
+            node.add_event(semconv.EVENT_REJECTED, _said(self))
+        if self.exhausted:
+            node.set_attribute(semconv.SPANDAG_REDO_EXHAUSTED, True)
+        if settled_for:
+            node.set_attribute(semconv.SPANDAG_REDO_ON_EXHAUSTED, "accept")
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -308,7 +341,7 @@ class Attempt:
 
     def warn_if_unresolved(self) -> None:
         """Say it when a loop was left with its last attempt rejected and redos to spare."""
-        if self.outcome == Outcome.REJECTED and not self._exhausted:
+        if self.outcome == Outcome.REJECTED and not self.exhausted:
             logger.log(
                 logging.WARNING,
                 "spandag: step %r was left after attempt %d was rejected; it stays unresolved",
@@ -319,25 +352,37 @@ class Attempt:
     def _judge(self, failure: BaseException | None) -> str:
         if failure is not None:
             return Outcome.CANCELLED if is_cancellation(failure) else Outcome.FAILED
-        return Outcome.REJECTED if self._rejected else Outcome.ACCEPTED
+        return Outcome.REJECTED if self._rejections else Outcome.ACCEPTED
+
+    def _before(self) -> Before | None:
+        after = self._after
+        if after is None:
+            return self._plan.before
+        return Before(after.node.span.get_span_context(), after.hypothesis, after.requested_by)
 
     def _start_attributes(self) -> dict[str, object]:
-        plan = self._plan
-        after = self._after
+        plan, before = self._plan, self._before()
         return {
             semconv.SPANDAG_STEP_ID: plan.step_id,
             semconv.SPANDAG_STEP_NUMBER: plan.number,
             semconv.SPANDAG_STEP_ATTEMPT: self.number,
             semconv.SPANDAG_STEP_MAX_REDOS: plan.max_redos or 0,
-            semconv.SPANDAG_REDO_HYPOTHESIS: after.hypothesis if after else None,
-            semconv.SPANDAG_REDO_REQUESTED_BY: after.requested_by if after else None,
+            semconv.SPANDAG_REDO_HYPOTHESIS: before.hypothesis if before else None,
+            semconv.SPANDAG_REDO_REQUESTED_BY: before.requested_by if before else None,
         }
 
     def _links(self) -> list[Link]:
-        if self._after is None:
+        before = self._before()
+        if before is None or not before.context.is_valid:
             return []
-        context = self._after.node.span.get_span_context()
-        return [Link(context, {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF})]
+        return [Link(before.context, {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF})]
 
     def __repr__(self) -> str:
         return f"<Attempt {self.number} at {self._plan.name!r}: {self.outcome or 'open'}>"
+
+
+def _said(by: Rejection | Attempt) -> dict[str, object]:
+    return {
+        semconv.SPANDAG_REDO_HYPOTHESIS: by.hypothesis,
+        semconv.SPANDAG_REDO_REQUESTED_BY: by.requested_by,
+    }

@@ -11,8 +11,8 @@ from spandag.spans.chat import Chat, start_chat
 from spandag.spans.content import Message, message, text_part
 from spandag.spans.node import Node
 from spandag.spans.operations import start_agent, start_tool
-from spandag.workflow.attempt import NoStep, StepNode
 from spandag.workflow.scope import Scope, check_name, tracer
+from spandag.workflow.step_node import NoStep, StepNode
 
 
 def agent(

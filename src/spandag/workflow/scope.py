@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
@@ -17,6 +17,7 @@ from spandag._guard import guard
 from spandag._version import __version__
 from spandag.spans import providers
 from spandag.spans.node import Node, current
+from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +80,7 @@ class Scope(Generic[NodeT]):
         @spandag.phase("planning")  # also for functions that are async or return something to await
         def plan(task): ...
 
+    A decorated generator runs within its node, which ends with it; whoever takes its items does not.
     Each entry and each call opens a node of its own.
     """
 
@@ -117,6 +119,25 @@ class Scope(Generic[NodeT]):
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call opens a node, with its arguments and result as content."""
         check_decorated(self._what, function)
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = functools.partial(function, *args, **kwargs)
+                return (yield from drive(call, lambda: self._round(function, args, kwargs)))
+
+            return cast(Callable[P, R], generator_wrapper)
+
+        if gives_async_generator(function):
+
+            @marked
+            @functools.wraps(function)
+            def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
+                return drive_async(call, lambda: self._round(function, args, kwargs))
+
+            return cast(Callable[P, R], async_generator_wrapper)
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -141,6 +162,13 @@ class Scope(Generic[NodeT]):
                 return result
 
         return cast(Callable[P, R], wrapper)
+
+    def _round(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Round]:
+        with ExitStack() as entered:
+            node = entered.enter_context(self._open())
+            self._record_arguments(node, function, args, kwargs)
+            block = stepped_out(node, entered)
+        yield Round(block, node, functools.partial(self._record_result, node))
 
     def _await(self, block: ExitStack, node: Node, result: Awaitable[Any]) -> Any:
         async def within() -> Any:
@@ -189,18 +217,13 @@ def check_name(what: str, name: object) -> None:
 
 
 def check_decorated(what: str, function: object) -> None:
-    """Refuse what cannot be decorated, with a way out.
+    """Refuse what cannot be decorated.
 
     Raises:
-        TypeError: Not a function, or a generator, whose body does not run when it is called.
+        TypeError: Not a function.
     """
     if not callable(function):
         raise TypeError(f"@{what} decorates a function, not {function!r}")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        name = getattr(function, "__qualname__", function)
-        raise TypeError(
-            f"@{what} cannot decorate the generator {name}: use `with {what}:` around the loop over it"
-        )
 
 
 def bound_arguments(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, get_args
 
 from spandag.semconv import Outcome
 from spandag.spans.node import current
-from spandag.workflow.attempt import Attempt, Plan
+from spandag.workflow.attempt import Attempt, OnExhausted, Plan
+from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
+from spandag.workflow.redo import Redo, checked_redo, whole
 from spandag.workflow.scope import (
     Entered,
     bound_arguments,
@@ -23,6 +25,8 @@ from spandag.workflow.section import Section
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_MAX_REDOS = 2
 
 
 class Step:
@@ -44,30 +48,45 @@ class Step:
         def fit(data): ...
     """
 
-    def __init__(self, name: str, *, number: int | None, input: object, max_redos: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        number: int | None,
+        input: object,
+        max_redos: int | None,
+        on_exhausted: OnExhausted,
+        redo: Redo | None,
+    ) -> None:
         self._name = name
         self._number = number
         self._input = input
         self._max_redos = max_redos
+        self._on_exhausted = on_exhausted
+        self._redo = redo
         self._entered: Entered[Attempt] = Entered()
 
-    def attempts(self, max_redos: int | None = None) -> Iterator[Attempt]:
+    def attempts(self, max_redos: int | None = None, on_exhausted: OnExhausted | None = None) -> Attempts:
         """The attempts of this step: the next one follows when the last was rejected.
 
         Every attempt must be entered (``with attempt:``); the loop ends after the
         first one that is not rejected. When the last allowed one is rejected,
         `RedoLimitExceeded` is raised at the end of its block. In async code the loop
-        is the same; the block may be ``async with attempt:``.
+        is the same, or ``async for``; the block may be ``async with attempt:``.
 
         Args:
             max_redos: How often the step may be done again, the step's own by default.
+            on_exhausted: ``"accept"`` ends the loop after the last allowed attempt instead of raising; that
+                attempt stays rejected, and its `Attempt.exhausted` is true.
 
         Raises:
             RuntimeError: An attempt was not entered, or not left before the next.
-            ValueError: The limit is negative.
+            ValueError: The limit is negative, or spent before the first attempt.
         """
-        limit = self._max_redos if max_redos is None else _checked_limit(max_redos)
-        return _attempts(lambda: self._plan(limit))
+        limit = self._limit() if max_redos is None else whole("max_redos", max_redos, 0)
+        choice = self._on_exhausted if on_exhausted is None else _checked_choice(on_exhausted)
+        self._check_not_spent(limit)
+        return Attempts(lambda: self._plan(limit, choice))
 
     def __enter__(self) -> Attempt:
         attempt = Attempt(self._plan(None)).__enter__()
@@ -84,18 +103,48 @@ class Step:
     async def __aexit__(self, *exc_info: Any) -> bool | None:
         return self.__exit__(*exc_info)
 
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            f"a step is no loop by itself: write `for attempt in spandag.step({self._name!r}).attempts():`"
+        )
+
+    __aiter__ = __iter__
+
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Decorate a function: a call is done again while it raises `Rejected` and redos are left."""
+        """Decorate a function: a call is done again while it raises `Rejected` and redos are left.
+
+        A generator may be decorated too. What a rejected attempt has given cannot be taken
+        back; the items of the redo follow.
+        """
         check_decorated("spandag.step(...)", function)
+        self._check_not_spent(self._limit())
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = functools.partial(function, *args, **kwargs)
+                return (yield from drive(call, lambda: self._rounds(function, args, kwargs)))
+
+            return cast(Callable[P, R], generator_wrapper)
+
+        if gives_async_generator(function):
+
+            @marked
+            @functools.wraps(function)
+            def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
+                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
+                return drive_async(call, lambda: self._rounds(function, args, kwargs))
+
+            return cast(Callable[P, R], async_generator_wrapper)
+
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def async_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
                 for attempt in self._attempts_of_call(function, args, kwargs):
                     with attempt:
-                        result = await function(*args, **kwargs)
-                        attempt.set_output(result)
-                return result
+                        attempt.set_output(await function(*args, **kwargs))
+                return attempt.output
 
             return cast(Callable[P, R], async_wrapper)
 
@@ -110,39 +159,125 @@ class Step:
                         again = functools.partial(function, *args, **kwargs)
                         return _await(stepped_out(attempt.node, block), attempt, result, attempts, again)
                     attempt.set_output(result)
-            return result
+            return attempt.output
 
         return cast(Callable[P, R], wrapper)
 
     def _attempts_of_call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Attempt]:
-        plan = self._plan(self._max_redos)
+        plan = self._plan(self._limit(), self._on_exhausted)
+        # What raised has returned nothing that could be accepted.
+        plan.needs_output = True
         if self._input is None:
             plan.input = lambda: bound_arguments(function, args, kwargs)
         return _attempts(lambda: plan)
 
-    def _plan(self, max_redos: int | None) -> Plan:
-        return Plan(
-            name=self._name, number=self._number or _next_number(), input=self._input, max_redos=max_redos
+    def _rounds(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Iterator[Round]:
+        plan = self._plan(self._limit(), self._on_exhausted)
+        if self._input is None:
+            plan.input = lambda: bound_arguments(function, args, kwargs)
+        for attempt in _attempts(lambda: plan):
+            with ExitStack() as entered:
+                entered.enter_context(attempt)
+                block = stepped_out(attempt.node, entered)
+            yield Round(block, attempt.node, attempt.set_output)
+
+    def _limit(self) -> int:
+        if self._max_redos is not None:
+            return self._max_redos
+        said = None if self._redo is None else self._redo.ref.max_redos
+        return _MAX_REDOS if said is None else said
+
+    def _check_not_spent(self, limit: int) -> None:
+        if self._redo is not None and self._redo.attempt > limit + 1:
+            attempt = self._redo.attempt
+            raise ValueError(
+                f"attempt={attempt} is beyond max_redos={limit}, which allows {limit + 1} attempts in all: "
+                f"give max_redos={attempt - 1} or more"
+            )
+
+    def _plan(self, max_redos: int | None, on_exhausted: OnExhausted = "raise") -> Plan:
+        number = self._number
+        if number is None and self._redo is not None:
+            number = self._redo.ref.step_number
+        plan = Plan(
+            name=self._name,
+            number=number or _next_number(),
+            input=self._input,
+            max_redos=max_redos,
+            on_exhausted=on_exhausted,
         )
+        return plan if self._redo is None else self._redo.plan(plan)
 
 
-def step(name: str, number: int | None = None, input: object = None, *, max_redos: int = 2) -> Step:
+class Attempts:
+    """The attempts of a step, for a loop that is plain or asynchronous."""
+
+    def __init__(self, begin: Callable[[], Plan]) -> None:
+        self._attempts = _attempts(begin)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Attempt:
+        return next(self._attempts)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Attempt:
+        try:
+            return next(self._attempts)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+
+def step(
+    name: str,
+    number: int | None = None,
+    input: object = None,
+    *,
+    max_redos: int | None = None,
+    on_exhausted: OnExhausted = "raise",
+    redo_of: str | Mapping[str, Any] | Attempt | None = None,
+    attempt: int | None = None,
+    hypothesis: str | None = None,
+    requested_by: str | None = None,
+) -> Step:
     """A step of a workflow: a context manager, a decorator, and the start of `Step.attempts`.
 
     Args:
         name: The step's name.
         number: Its number within the phase; counted from 1 where not given.
         input: What it works on; recorded where content is.
-        max_redos: How often the decorator and `Step.attempts` do it again after a rejection.
+        max_redos: How often the decorator and `Step.attempts` do it again after a rejection; by default
+            twice, or what the attempt was allowed that this is a redo of.
+        on_exhausted: What becomes of it when the last allowed attempt is rejected: ``"raise"`` raises
+            `RedoLimitExceeded`, ``"accept"`` goes on with what it gave, which is recorded.
+        redo_of: This is a redo of an attempt made before or elsewhere: its `Attempt.ref`, or its row of
+            ``dag_nodes``. It is recorded in the run of that attempt, beside it.
+        attempt: Of such a redo: the attempt's number, 2 for the first redo.
+        hypothesis: Of such a redo: what to try instead; by default what the rejected attempt was told.
+        requested_by: Of such a redo: who asked for it; where neither is given, who rejected the attempt.
+
+    Raises:
+        TypeError: There is no name, or a number is none.
+        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt.
     """
     check_name("step", name)
-    return Step(name, number=number, input=input, max_redos=_checked_limit(max_redos))
+    return Step(
+        name,
+        number=None if number is None else whole("number", number, 1),
+        input=input,
+        max_redos=None if max_redos is None else whole("max_redos", max_redos, 0),
+        on_exhausted=_checked_choice(on_exhausted),
+        redo=checked_redo(redo_of, attempt, hypothesis, requested_by),
+    )
 
 
-def _checked_limit(max_redos: int) -> int:
-    if max_redos < 0:
-        raise ValueError(f"max_redos is the number of redos allowed and cannot be {max_redos}")
-    return max_redos
+def _checked_choice(on_exhausted: OnExhausted) -> OnExhausted:
+    if on_exhausted not in get_args(OnExhausted):
+        raise ValueError(f"on_exhausted is 'raise' or 'accept' and cannot be {on_exhausted!r}")
+    return on_exhausted
 
 
 def _await(
@@ -157,20 +292,20 @@ def _await(
     async def within() -> Any:
         with block:
             attempt.node.__enter__()
-            awaited = await result
-            attempt.set_output(awaited)
-        for redo in further:
-            with redo:
+            attempt.set_output(await result)
+        last = attempt
+        for last in further:
+            with last:
                 awaited = again()
                 if inspect.isawaitable(awaited):
                     awaited = await awaited
-                redo.set_output(awaited)
-        return awaited
+                last.set_output(awaited)
+        return last.output
 
     return ending(within(), attempt.node)
 
 
-def _attempts(begin: Callable[[], Plan]) -> Iterator[Attempt]:
+def _attempts(begin: Callable[[], Plan]) -> Generator[Attempt, None, None]:
     # With the first attempt, not before: the loop may be made before the run that it is in.
     plan = begin()
     attempt = Attempt(plan)
@@ -178,7 +313,7 @@ def _attempts(begin: Callable[[], Plan]) -> Iterator[Attempt]:
         while True:
             yield attempt
             attempt.check_used()
-            if attempt.outcome != Outcome.REJECTED:
+            if attempt.outcome != Outcome.REJECTED or attempt.exhausted:
                 return
             attempt = Attempt(plan, after=attempt)
     except GeneratorExit:
