@@ -6,32 +6,60 @@ What they return is data; `spandag.query.render` makes text of it.
 from __future__ import annotations
 
 from spandag.query.as_json import as_json
+from spandag.query.costs import Cost, costs
 from spandag.query.errors import QueryError
+from spandag.query.lineage import Lineage, LineageRun, lineage
 from spandag.query.node import Message, NodeDetail, SpanLink, node
+from spandag.query.rates import Rate, rates
 from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
+from spandag.query.root_cause import FailedNode, Failure, LastCall, RootCause, root_cause
 from spandag.query.runs import Run, runs
 from spandag.query.spent import Spent
+from spandag.query.trajectories import Action, Trajectory, recent_trajectories
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
+from spandag.query.unresolved import Unresolved, unresolved
+from spandag.query.waste import Waste, WasteItem, WasteReason, waste
 
 __all__ = [
+    "Action",
     "AttemptSummary",
+    "Cost",
+    "FailedNode",
+    "Failure",
+    "LastCall",
+    "Lineage",
+    "LineageRun",
     "Message",
     "NodeDetail",
     "NodeId",
     "QueryError",
+    "Rate",
     "Redo",
+    "RootCause",
     "Run",
     "SpanLink",
     "Spent",
+    "Trajectory",
     "Tree",
     "TreeNode",
+    "Unresolved",
+    "Waste",
+    "WasteItem",
+    "WasteReason",
     "as_json",
+    "costs",
+    "lineage",
     "node",
+    "rates",
+    "recent_trajectories",
     "redos",
     "resolve_node",
     "resolve_run",
+    "root_cause",
     "runs",
     "tree",
+    "unresolved",
+    "waste",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spandag.store.rows import BRANCH_POINT_PREFIX
 from spandag.store.migrations.views_0003.dialects import Dialect
 from spandag.store.migrations.views_0003.parts import seconds, sortable, status_of_redo, status_of_run
+from spandag.store.rows import BRANCH_POINT_PREFIX
 
 
 def branch_tree(sql: Dialect) -> str:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from spandag import semconv
 from spandag.semconv import NodeType
 from spandag.store.migrations.views_0003.dialects import Dialect
-from spandag.store.migrations.views_0003.parts import SPENT, milliseconds, place_of, seconds, status_of_node, status_of_run
+from spandag.store.migrations.views_0003.parts import (
+    SPENT,
+    milliseconds,
+    place_of,
+    seconds,
+    status_of_node,
+    status_of_run,
+)
 
 _EVENT_TYPES = {
     NodeType.AGENT: "agent_call",

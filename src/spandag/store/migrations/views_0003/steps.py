@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
-from spandag.store.rows import BRANCH_POINT_PREFIX
 from spandag.store.migrations.views_0003.dialects import Dialect
-from spandag.store.migrations.views_0003.parts import milliseconds, phase_of, spent_below, status_of_node, status_of_redo
+from spandag.store.migrations.views_0003.parts import (
+    milliseconds,
+    phase_of,
+    spent_below,
+    status_of_node,
+    status_of_redo,
+)
+from spandag.store.rows import BRANCH_POINT_PREFIX
 
 
 def attempts(sql: Dialect) -> str:
