@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import BigInteger, Connection, case, func, literal_column, select
 
 from spandag.query.over_runs import SETTLED, day_of, first_day, runs_behind
 from spandag.query.spent import NOTHING, Spent
@@ -113,7 +113,7 @@ def _settled(connection: Connection, by: By, since: int) -> Iterator[tuple[_Key,
         "model": [_COSTS.c.provider, _COSTS.c.model],
         "session": [_RUNS.c.session_id],
         # Whole days since 1970.
-        "day": [_COSTS.c.timestamp // DAY_NS],
+        "day": [literal_column(f"cost_records.timestamp / {DAY_NS}", BigInteger)],
         "run": [_RUNS.c.id, _RUNS.c.name],
     }
     keys = columns[by]

@@ -37,13 +37,8 @@ def render_lineage(found: Lineage, page: Page) -> list[Line]:
             (prefix, DIM),
             (f"{run.id[:SHORT_ID]} ", "cyan"),
             (page.line(run.name), "bold"),
+            (" (this run)" if run.id == found.run_id and len(found.runs) > 1 else "", "yellow"),
             (_fork_point(each, page), DIM),
-            (
-                f" {glyphs.dot} you asked about this"
-                if run.id == found.run_id and len(found.runs) > 1
-                else "",
-                "yellow",
-            ),
         ]
         cells = [
             (short_moment(run.started_at), DIM),
@@ -79,9 +74,9 @@ def _fork_point(each: LineageRun, page: Page) -> str:
         return ""
     if each.source_node_id is None:
         return f" {page.glyphs.dot} fork"
-    name = page.line(each.source_name)
-    what = f"{each.source_node_type} {name}" if name else "a node that is not stored"
-    return f" {page.glyphs.dot} from {what} ({each.source_node_id[:SHORT_ID]})"
+    if each.source_node_type is None:
+        return f" {page.glyphs.dot} from node {each.source_node_id[:SHORT_ID]}, not stored"
+    return f" {page.glyphs.dot} from {each.source_node_type} {page.line(each.source_name)}".rstrip()
 
 
 def _drawn(runs: list[LineageRun], page: Page, deepest: int) -> list[tuple[LineageRun, str, str]]:

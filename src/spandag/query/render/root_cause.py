@@ -47,6 +47,8 @@ def render_root_cause(found: RootCause, page: Page) -> list[Line]:
         lines += [[], [("other failures", "bold")]]
         for other in found.others[:_SHOWN]:
             lines.append(page.cut([("  ", ""), *_title(other, page)]))
+            if other.failed_the_run:
+                lines.append([("    the run failed because of it", "")])
         if len(found.others) > _SHOWN:
             lines.append([(f"  {page.glyphs.ellipsis} {len(found.others) - _SHOWN} more", DIM)])
     if found.rejected:
