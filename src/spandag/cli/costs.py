@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from spandag.cli._amounts import last_days
 from spandag.cli._options import json_option, opened_store, store_option
 
 
@@ -42,4 +43,4 @@ def costs(
         other = "model" if by == "agent" else "agent"
         say_next([(f"spandag costs --by {other}", f"the same by {other}")], store)
     else:
-        say("no model was called" if days is None else f"no model was called in the last {days} days")
+        say("no model was called" + last_days(days))

@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from spandag.cli._amounts import last_days
 from spandag.cli._options import json_option, opened_store, store_option
 
 
@@ -41,4 +42,4 @@ def rates(by: Literal["step", "agent", "model"], days: int | None, store: str | 
         print_lines(render_rates(found, page(), by=by))
         say_next([("spandag redos", "what was done again, why, and with what success")], store)
     else:
-        say("no run has a step" if days is None else f"no run of the last {days} days has a step")
+        say("no step was tried" + last_days(days))

@@ -125,7 +125,7 @@ class Waste:
         duration_ms: Milliseconds during which such work was going on.
         token_share: As of `WasteItem`, of all of it.
         cost_share: The same.
-        items: By what was asked for; most tokens first, then the longest.
+        items: By what was asked for; most tokens first, then what started first.
     """
 
     run: Run
@@ -189,7 +189,7 @@ def _of_run(connection: Connection, by: By, rows: TreeRows) -> Waste | None:
         elif row[_NODE_TYPE] == NodeType.LLM:
             groups[row[_DISPOSITION], row[_PROVIDER], row[_MODEL]].append(row)
     names = _step_names(rows)
-    items = []
+    items: list[tuple[tuple[int, int, str], WasteItem]] = []
     for (disposition, *key), members in groups.items():
         spent = _sum(own.get(row[_ID], NOTHING) for row in members)
         if by == "agent" and key[0] is None and not spent.calls:
@@ -198,35 +198,24 @@ def _of_run(connection: Connection, by: By, rows: TreeRows) -> Waste | None:
         why = {cause: reasons[cause] for row in members if (cause := causes[row[_ID]]) is not None}
         step_node_id = key[0] if by == "step" else None
         name, number = names.get(step_node_id, (None, None))
-        items.append(
-            WasteItem(
-                disposition=str(disposition),
-                step_node_id=step_node_id,
-                step=name,
-                step_number=number,
-                agent_name=decoded(key[0]) if by == "agent" else None,
-                provider=decoded(key[0]) if by == "model" else None,
-                model=decoded(key[1]) if by == "model" else None,
-                attempts=sum(row[_NODE_TYPE] == NodeType.STEP for row in members)
-                if by == "step"
-                else len(why),
-                spent=spent,
-                duration_ms=_milliseconds(members),
-                token_share=_share(spent.tokens, run.spent.tokens),
-                cost_share=_cost_share(spent, run.spent),
-                reasons=sorted(why.values(), key=_by_start),
-            )
+        began = min((row[_STARTED_AT], row[_ID]) for row in members)
+        item = WasteItem(
+            disposition=str(disposition),
+            step_node_id=step_node_id,
+            step=name,
+            step_number=number,
+            agent_name=decoded(key[0]) if by == "agent" else None,
+            provider=decoded(key[0]) if by == "model" else None,
+            model=decoded(key[1]) if by == "model" else None,
+            attempts=sum(row[_NODE_TYPE] == NodeType.STEP for row in members) if by == "step" else len(why),
+            spent=spent,
+            duration_ms=_milliseconds(members),
+            token_share=_share(spent.tokens, run.spent.tokens),
+            cost_share=_cost_share(spent, run.spent),
+            reasons=sorted(why.values(), key=_by_start),
         )
-    items.sort(
-        key=lambda item: (
-            -item.spent.tokens,
-            -item.duration_ms,
-            item.disposition,
-            item.step_node_id or "",
-            item.agent_name or "",
-            item.model or "",
-        )
-    )
+        items.append(((-spent.tokens, *began), item))
+    items.sort(key=lambda each: each[0])
     total = _sum(own.get(row[_ID], NOTHING) for row in thrown)
     return Waste(
         run=run,
@@ -235,7 +224,7 @@ def _of_run(connection: Connection, by: By, rows: TreeRows) -> Waste | None:
         duration_ms=_milliseconds(thrown),
         token_share=_share(total.tokens, run.spent.tokens),
         cost_share=_cost_share(total, run.spent),
-        items=items,
+        items=[item for _, item in items],
     )
 
 
