@@ -79,3 +79,43 @@ def fork(
         call()
     context = span.get_span_context()
     return format(context.trace_id, "032x"), format(context.span_id, "016x")
+
+
+def redo_without_its_original(tracer: Tracer) -> str:
+    """A rejected second attempt whose first one never arrived; gives the first one's id."""
+    original = "ab" * 8
+    attributes = {
+        semconv.SPANDAG_NODE_TYPE: "step",
+        semconv.GEN_AI_STEP_NAME: "fit",
+        semconv.SPANDAG_STEP_ID: original,
+        semconv.SPANDAG_STEP_ATTEMPT: 2,
+        semconv.SPANDAG_REDO_HYPOTHESIS: "in log space",
+        semconv.SPANDAG_ATTEMPT_OUTCOME: "rejected",
+    }
+    with (
+        spandag.run("torn"),
+        tracer.start_as_current_span("run_step fit", attributes=attributes),
+        spandag.agent("engineer"),
+    ):
+        call()
+    return original
+
+
+def foreign(tracer: Tracer) -> None:
+    """An agent that another instrumentation recorded: no run, no step."""
+    agent = {semconv.GEN_AI_OPERATION_NAME: "invoke_agent", semconv.GEN_AI_AGENT_NAME: "stranger"}
+    chat = {
+        semconv.GEN_AI_OPERATION_NAME: "chat",
+        semconv.GEN_AI_REQUEST_MODEL: "own-model",
+        semconv.GEN_AI_USAGE_INPUT_TOKENS: 30,
+        semconv.GEN_AI_USAGE_OUTPUT_TOKENS: 4,
+    }
+    tool = {semconv.GEN_AI_OPERATION_NAME: "execute_tool", semconv.GEN_AI_TOOL_NAME: "look"}
+    with tracer.start_as_current_span("invoke_agent stranger", context=Context(), attributes=agent):
+        with tracer.start_as_current_span("chat own-model", attributes=chat):
+            pass
+        with (
+            contextlib.suppress(ValueError),
+            tracer.start_as_current_span("execute_tool look", attributes=tool),
+        ):
+            raise ValueError("nothing there")
