@@ -11,5 +11,6 @@ def test_what_had_ended_a_second_before_a_kill_is_complete(store_url: str, seed:
     killed = kill(store_url, seed)
     assert killed.ended > 0
     assert killed.lost == 0
-    assert killed.open > 0
+    # A program that has just begun may not have opened its store yet.
+    assert killed.open > 0 or killed.after_s < 1
     assert killed.not_interrupted == 0

@@ -33,7 +33,8 @@ class Recording:
 
     @property
     def store(self) -> Store:
-        """The store, open for reading."""
+        """The store, open for reading; whatever was recorded is in it."""
+        self.exporter.force_flush()
         if not self._opened:
             self._opened.append(open_store(self.url))
         return self._opened[0]

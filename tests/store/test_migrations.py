@@ -412,7 +412,7 @@ def test_a_host_runs_our_migrations_from_its_own_chain(
     alembic(application, "upgrade", "head")
     with connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["app2"]
-        assert revisions.current(connection) == "0003"
+        assert revisions.current(connection) == "0004"
         assert inspect(connection).has_table("orders")
     assert check(empty_url).ok
     Writer(empty_url).settle()
@@ -431,7 +431,7 @@ def test_a_hosts_migration_finds_nothing_to_do_where_the_store_was_opened_before
     application: Path, empty_url: str, connect: Callable[[], Connection]
 ) -> None:
     revision = application / "migrations" / "versions" / "0002_spandag.py"
-    revision.write_text(revision.read_text(encoding="utf-8").replace('"0003"', '"0001"'), encoding="utf-8")
+    revision.write_text(revision.read_text(encoding="utf-8").replace('"0004"', '"0001"'), encoding="utf-8")
     admin.upgrade_to(empty_url)
     alembic(application, "upgrade", "head")
     assert admin.current(empty_url).is_newest
@@ -444,7 +444,7 @@ def test_a_host_finds_its_own_operations_after_ours(
     revision = application / "migrations" / "versions" / "0002_spandag.py"
     code = revision.read_text(encoding="utf-8")
     code = code.replace("import op\n", "import op\nimport sqlalchemy as sa\n").replace(
-        '"0003")\n', '"0003")\n    op.create_table("after", sa.Column("id", sa.Integer))\n'
+        '"0004")\n', '"0004")\n    op.create_table("after", sa.Column("id", sa.Integer))\n'
     )
     revision.write_text(code, encoding="utf-8")
     alembic(application, "upgrade", "head")

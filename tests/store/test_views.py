@@ -26,7 +26,7 @@ from spandag.query import Spent
 from spandag.semconv import NodeType
 from spandag.store import Store, Writer, load_run, open_store, revisions, schema, views
 from spandag.store.heartbeat import STALE_NS, now_ns_sql
-from spandag.store.migrations import views_0002
+from spandag.store.migrations import views_0002, views_0003
 
 from .conftest import Story, opened, two_redos
 
@@ -184,8 +184,10 @@ def spent_of(row: dict[str, Any]) -> Spent:
     [
         (views_0002.views, "sqlite", "f9b48822f212b8c6ec7fe589b39f91a612753a4ace0601c0862293f61817042c"),
         (views_0002.views, "postgresql", "a6b52a253c5220859e1dc84727f2d0432ffff97b1960c5706914d9552950f80a"),
-        (views.views, "sqlite", "c6a381d0a0642f0c2c14c9167f43324e00ab424da8d82eb834e41010b2961d0e"),
-        (views.views, "postgresql", "67a349282d806f17dfdcf831a57177c6d25f525c5d1268f773a5cb5a5c6aa583"),
+        (views_0003.views, "sqlite", "c6a381d0a0642f0c2c14c9167f43324e00ab424da8d82eb834e41010b2961d0e"),
+        (views_0003.views, "postgresql", "67a349282d806f17dfdcf831a57177c6d25f525c5d1268f773a5cb5a5c6aa583"),
+        (views.views, "sqlite", "9e65db6ee0729790d30b6a82f6e99a98ca8f4ff15d3530c4d59f10d8a541dcd9"),
+        (views.views, "postgresql", "03a2ba32a8561a1f28087cee5421fe88ff5095183220e4f2b21f2e86aa3d3feb"),
     ],
 )
 def test_what_a_revision_creates_does_not_change(
@@ -196,11 +198,21 @@ def test_what_a_revision_creates_does_not_change(
     assert sha256(created.encode()).hexdigest() == digest
 
 
-def test_a_revision_changes_no_more_views_than_it_says() -> None:
-    [revision] = [each for each in revisions.revisions() if each.id == "0003"]
+@pytest.mark.parametrize(
+    ("number", "selects_before", "selects_after"),
+    [("0003", views_0002.views, views_0003.views), ("0004", views_0003.views, views.views)],
+)
+def test_a_revision_changes_no_more_views_than_it_says(
+    number: str,
+    selects_before: Callable[[str], dict[str, str]],
+    selects_after: Callable[[str], dict[str, str]],
+) -> None:
+    [revision] = [each for each in revisions.revisions() if each.id == number]
     for dialect in revisions.DIALECTS:
-        before, after = views_0002.views(dialect), views.views(dialect)
-        assert [name for name in views.NAMES if before[name] != after[name]] == list(revision.module.CHANGED)
+        before, after = selects_before(dialect), selects_after(dialect)
+        changed = [name for name in before if before[name] != after[name]]
+        assert changed == list(revision.module.CHANGED)
+        assert sorted(after.keys() - before.keys()) == sorted(getattr(revision.module, "ADDED", ()))
 
 
 def test_views_come_and_go_with_their_revision(writer: Writer, store_url: str) -> None:
@@ -208,6 +220,10 @@ def test_views_come_and_go_with_their_revision(writer: Writer, store_url: str) -
     writer.close()
     with connected(store_url) as connection:
         assert set(inspect(connection).get_view_names()) == set(views.NAMES)
+    with connected(store_url) as connection:
+        revisions.migrate(connection, "store", "0003", down=True)
+    with connected(store_url) as connection:
+        assert set(inspect(connection).get_view_names()) == set(views_0003.NAMES)
     with connected(store_url) as connection:
         revisions.migrate(connection, "store", "0002", down=True)
     with connected(store_url) as connection:
@@ -600,6 +616,39 @@ def _spent(cost: Any) -> Spent:
     )
 
 
+def test_rates_count_attempts_below_their_steps_name(told: Told) -> None:
+    rows = {row["step"]: row for row in told.rows("v_rates")}
+    outer = dict(rows["outer"])
+    assert outer == {
+        "step": "outer",
+        "steps": 1,
+        "attempts": 2,
+        "redos": 1,
+        "redone": 1,
+        "accepted": 1,
+        "rejected": 1,
+        "failed": 0,
+        "cancelled": 0,
+        "unfinished": 0,
+        "exhausted": 0,
+        "mean_attempts": 2.0,
+        "redo_rate": 1.0,
+        "first_success_rate": 0.0,
+        "redo_success_rate": 1.0,
+    }
+    assert (rows["inner"]["steps"], rows["inner"]["attempts"], rows["inner"]["failed"]) == (2, 4, 1)
+    assert (rows["spent"]["exhausted"], rows["spent"]["redo_success_rate"]) == (1, 0.0)
+    # What has not ended is no failure.
+    assert (rows["waits"]["unfinished"], rows["waits"]["first_success_rate"]) == (1, None)
+
+
+def test_nothing_is_shown_of_a_run_whose_removal_stopped_midway(told: Told) -> None:
+    """Its own row is the first that goes."""
+    with connected(told.url) as connection:
+        connection.execute(schema.workflow_runs.delete())
+    assert [view for view in views.NAMES if view != "v_sessions" and told.rows(view)] == []
+
+
 # --- costs and sessions ----------------------------------------------------------------
 
 
@@ -771,7 +820,7 @@ def test_one_run_is_read_without_looking_at_the_others(told: Told) -> None:
     """In SQLite's plan; tables as small as these PostgreSQL scans in any case."""
     scanned = {}
     with connected(told.url) as connection:
-        for view in set(views.NAMES) - {"v_sessions"}:
+        for view in set(views.NAMES) - {"v_sessions", "v_rates"}:
             key = "root_run_id" if view == "v_branch_tree" else "run_id"
             plan = connection.execute(
                 text(f"EXPLAIN QUERY PLAN SELECT * FROM {view} WHERE {key} = '{told.runs['nested']}'")

@@ -41,3 +41,10 @@ def parse_size(text: str) -> int:
         raise ValueError(f"{text!r} is not a size such as 500MB or 2GB")
     unit = found[2].upper()
     return int(float(found[1]) * 1000 ** UNITS.index(unit if unit.endswith("B") else unit + "B"))
+
+
+def last_days(days: int | None) -> str:
+    """What to add to a sentence about the last so many days; nothing about all that there ever were."""
+    if days is None:
+        return ""
+    return " today (UTC)" if days == 1 else f" in the last {days} days (UTC)"

@@ -7,28 +7,44 @@ from __future__ import annotations
 
 from spandag.query.as_json import as_json
 from spandag.query.attempts import Attempt, attempts
+from spandag.query.costs import Cost, costs
 from spandag.query.errors import AmbiguousError, QueryError
+from spandag.query.lineage import Lineage, LineageRun, lineage
 from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.path import path
+from spandag.query.rates import Rate, rates
 from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
+from spandag.query.root_cause import FailedNode, Failure, LastCall, RootCause, root_cause
 from spandag.query.runs import Run, runs
 from spandag.query.sessions import Session, sessions
 from spandag.query.show import RunSummary, show
 from spandag.query.spent import Spent
 from spandag.query.timeline import Timeline, TimelineEvent, timeline
+from spandag.query.trajectories import Action, Trajectory, recent_trajectories
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
+from spandag.query.unresolved import Unresolved, unresolved
+from spandag.query.waste import Waste, WasteItem, WasteReason, waste
 
 __all__ = [
+    "Action",
     "AmbiguousError",
     "Attempt",
     "AttemptSummary",
+    "Cost",
+    "FailedNode",
+    "Failure",
+    "LastCall",
+    "Lineage",
+    "LineageRun",
     "Message",
     "NodeDetail",
     "NodeId",
     "QueryError",
+    "Rate",
     "Redo",
+    "RootCause",
     "Run",
     "RunSummary",
     "Session",
@@ -36,18 +52,30 @@ __all__ = [
     "Spent",
     "Timeline",
     "TimelineEvent",
+    "Trajectory",
     "Tree",
     "TreeNode",
+    "Unresolved",
+    "Waste",
+    "WasteItem",
+    "WasteReason",
     "as_json",
     "attempts",
+    "costs",
+    "lineage",
     "node",
     "path",
+    "rates",
+    "recent_trajectories",
     "redos",
     "resolve_node",
     "resolve_run",
+    "root_cause",
     "runs",
     "sessions",
     "show",
     "timeline",
     "tree",
+    "unresolved",
+    "waste",
 ]

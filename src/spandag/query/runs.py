@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter, neg
 
@@ -24,6 +25,9 @@ _NODE_TYPE = TREE_COLUMNS.index("node_type")
 
 REDO = "redo"
 """The kind of a branch that is a redo."""
+
+# How many runs are asked about in one statement.
+_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,3 +231,32 @@ def _with_sums(connection: Connection, records: list[RunRecord]) -> list[Run]:
         )
         for record in records
     ]
+
+
+def summaries(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
+    """Runs by their ids; those that are not stored, or are no runs, are left out.
+
+    Args:
+        connection: Of the store.
+        run_ids: Whole ids.
+    """
+    table = schema.workflow_runs
+    found: dict[str, Run] = {}
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = run_ids[start : start + _AT_ONCE]
+        records = [
+            RunRecord._make(row)
+            for row in connection.execute(
+                select(*(table.c[name] for name in RunRecord._fields)).where(table.c.id.in_(some))
+            )
+        ]
+        settled = [each for each in records if each.facts_version == each.derived_version]
+        known = [each for each in settled if each.root_node_id is not None]
+        found.update((run.id, run) for run in _with_sums(connection, runs_with_standings(connection, known)))
+        for record in records:
+            loaded = (
+                load_tree(connection, record.id) if record.facts_version != record.derived_version else None
+            )
+            if loaded is not None and loaded.run.root_node_id is not None:
+                found[record.id] = summary(loaded)
+    return found

@@ -8,8 +8,8 @@ takes a ``WHERE run_id = …`` from outside into a recursion over the whole stor
 So the recursive parts are lateral joins on PostgreSQL, and on SQLite, which has
 none, tables that `json_each` makes of a correlated subquery.
 
-Revision 0003 creates what stands here, and a test keeps that from changing: whoever
-changes a view moves this package to ``migrations/views_0003``, as there is one of the revision
+Revision 0004 creates what stands here, and a test keeps that from changing: whoever
+changes a view moves this package to ``migrations/views_0004``, as there are those of the revisions
 before, and writes a new one.
 """
 
@@ -29,6 +29,7 @@ NAMES = (
     "v_redos",
     "v_unresolved",
     "v_waste",
+    "v_rates",
     "v_events",
     "v_branch_tree",
     "v_cost_by_agent",
@@ -53,6 +54,7 @@ def views(dialect: str) -> dict[str, str]:
         "v_redos": steps.redos(sql),
         "v_unresolved": steps.unresolved(sql),
         "v_waste": costs.WASTE,
+        "v_rates": steps.rates(sql),
         "v_events": runs.events(sql),
         "v_branch_tree": branches.branch_tree(sql),
         "v_cost_by_agent": costs.costs("agent_name"),

@@ -14,6 +14,7 @@ SELECT cost.run_id,
        cost.model,
        {", ".join(f"{value} AS {name}" for name, value in SPENT.items())}
 FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
 JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
 LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
 WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
@@ -29,6 +30,7 @@ def costs(*keys: str) -> str:
 SELECT cost.run_id,
        {lines}
 FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
 WHERE cost.counted
 GROUP BY cost.run_id, {", ".join(f"cost.{key}" for key in keys)}
 """

@@ -200,6 +200,7 @@ SELECT node.run_id,
        'span' AS origin,
        CAST(NULL AS JSONB) AS meta
 FROM dag_nodes AS node
+JOIN workflow_runs AS run ON run.id = node.run_id
 LEFT JOIN cost_records AS cost ON cost.run_id = node.run_id AND cost.node_id = node.id
 WHERE node.node_type IN ({in_types})"""
 
@@ -233,5 +234,6 @@ SELECT event.run_id,
        event.origin,
        event.meta
 FROM execution_events AS event
+JOIN workflow_runs AS run ON run.id = event.run_id
 LEFT JOIN dag_nodes AS node ON node.run_id = event.run_id AND node.id = event.node_id
 """

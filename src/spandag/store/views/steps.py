@@ -134,3 +134,51 @@ WHERE last.node_type = '{NodeType.STEP}'
         AND branch.status = 'accepted'
   )
 """
+
+
+def rates(sql: Dialect) -> str:
+    """``v_rates``: an attempt counts below its own name; what has not ended is neither a success nor none."""
+    # As in `v_unresolved`: what ended well without saying its outcome is accepted.
+    outcome = f"CASE coalesce(node.outcome, node.status) WHEN 'completed' THEN '{Outcome.ACCEPTED}' ELSE coalesce(node.outcome, node.status) END"
+    step = "node.run_id || coalesce(node.step_node_id, node.id)"
+    is_redo = "node.id <> coalesce(node.step_node_id, node.id)"
+    ended = [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.FAILED, Outcome.CANCELLED]
+    exhausted = sql.is_true("node.attributes", semconv.SPANDAG_REDO_EXHAUSTED)
+
+    def share(part: str, whole: str) -> str:
+        return f"CAST({part} AS DOUBLE PRECISION) / nullif({whole}, 0)"
+
+    def success(which: str) -> str:
+        accepted = f"sum(CASE WHEN {which} AND tried.outcome = '{Outcome.ACCEPTED}' THEN 1 ELSE 0 END)"
+        return share(accepted, f"sum(CASE WHEN {which} AND tried.has_ended THEN 1 ELSE 0 END)")
+
+    sums = ",\n       ".join(
+        f"sum(CASE tried.outcome WHEN '{each}' THEN 1 ELSE 0 END) AS {each}" for each in ended
+    )
+    redone = "count(DISTINCT CASE WHEN tried.is_redo THEN tried.step_key END)"
+    return f"""
+SELECT tried.step,
+       count(DISTINCT tried.step_key) AS steps,
+       count(*) AS attempts,
+       sum(CASE WHEN tried.is_redo THEN 1 ELSE 0 END) AS redos,
+       {redone} AS redone,
+       {sums},
+       sum(CASE WHEN tried.has_ended THEN 0 ELSE 1 END) AS unfinished,
+       sum(CASE WHEN tried.exhausted THEN 1 ELSE 0 END) AS exhausted,
+       {share("count(*)", "count(DISTINCT tried.step_key)")} AS mean_attempts,
+       {share(redone, "count(DISTINCT tried.step_key)")} AS redo_rate,
+       {success("NOT tried.is_redo")} AS first_success_rate,
+       {success("tried.is_redo")} AS redo_success_rate
+FROM (
+    SELECT node.name AS step,
+           {step} AS step_key,
+           {is_redo} AS is_redo,
+           {outcome} AS outcome,
+           coalesce(node.outcome, node.status) IN ('completed', {", ".join(f"'{each}'" for each in ended)}) AS has_ended,
+           {exhausted} AS exhausted
+    FROM dag_nodes AS node
+    JOIN workflow_runs AS run ON run.id = node.run_id
+    WHERE node.node_type = '{NodeType.STEP}'
+) AS tried
+GROUP BY tried.step
+"""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from spandag.store import views
-from spandag.store.migrations import views_0002
+from spandag.store.migrations import views_0002, views_0003
 
 revision = "0003"
 down_revision = "0002"
@@ -62,7 +62,7 @@ def upgrade() -> None:
     )
     comment(1)
     dialect = op.get_context().dialect.name
-    selects = views.views(dialect)
+    selects = views_0003.views(dialect)
     for statement in views.change(dialect, {name: selects[name] for name in CHANGED}):
         op.execute(statement)
 

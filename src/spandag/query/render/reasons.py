@@ -1,0 +1,40 @@
+"""Words that several answers have in common."""
+
+from __future__ import annotations
+
+from spandag.query.render.formats import Page
+
+
+def said(page: Page, hypothesis: str | None, requested_by: str | None) -> str:
+    """What should be done better, and who asked for it; empty where nobody said anything."""
+    opening, closing = page.glyphs.quotes
+    words = []
+    if hypothesis:
+        words.append(f"{opening}{page.line(hypothesis)}{closing}")
+    if requested_by:
+        words.append(f"asked by {page.line(requested_by, 60)}")
+    return " ".join(words)
+
+
+def error(page: Page, error_type: str | None, error_message: str | None) -> str:
+    """What went wrong, on one line; the type without its modules."""
+    kind = page.line(error_type, 200).rpartition(".")[2]
+    return ": ".join(part for part in (kind, page.line(error_message)) if part)
+
+
+def numbered(step: str | None, step_number: int | None, page: Page) -> str:
+    """A step's number and name."""
+    number = "" if step_number is None else f" {step_number}"
+    return f"step{number} {page.line(step) or '(not stored)'}"
+
+
+def percent(share: float | None) -> str:
+    """A share as in ``42%``; empty where it is not known."""
+    if share is None:
+        return ""
+    return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
+
+
+def milliseconds(duration_ms: float) -> tuple[int, int]:
+    """A duration as the start and end that `duration` takes."""
+    return 0, round(duration_ms * 1_000_000)

@@ -1,0 +1,175 @@
+-- spandag: How often steps are done again, indexes of steps and agents, and views that leave out what is being removed
+--
+-- Database:  PostgreSQL
+-- Brings:    revision 0003 to revision 0004
+-- Run with:  psql -v ON_ERROR_STOP=1 -d DATABASE -f 0004_rates.sql
+-- Undo with: psql -v ON_ERROR_STOP=1 -d DATABASE -f 0004_rates.rollback.sql
+-- Needs:     spandag 0.1.0 or newer
+-- Generated from store/migrations/versions/0004_rates.py; not to be edited.
+
+BEGIN;
+
+CREATE INDEX ix_dag_nodes_steps ON dag_nodes (run_id, disposition) WHERE node_type = 'step';
+CREATE INDEX ix_dag_nodes_agents ON dag_nodes (name, started_at) WHERE node_type IN ('agent', 'sub_agent') AND length(name) <= 512;
+
+CREATE OR REPLACE VIEW v_waste AS
+SELECT cost.run_id,
+       node.disposition,
+       node.step_node_id,
+       step.name AS step,
+       step.step_number,
+       cost.agent_name,
+       cost.model,
+       count(*) AS calls, CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens, sum(cost.cost_usd) AS cost_usd, count(*) - count(cost.cost_usd) AS unpriced_calls
+FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
+JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
+LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
+WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
+GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
+
+CREATE OR REPLACE VIEW v_events AS
+SELECT node.run_id,
+       node.id AS node_id,
+       node.node_type,
+       node.name,
+       CASE node.node_type WHEN 'agent' THEN 'agent_call' WHEN 'sub_agent' THEN 'agent_call' WHEN 'llm' THEN 'llm_call' WHEN 'tool' THEN 'tool_call' WHEN 'code' THEN 'code_exec' WHEN 'approval' THEN 'approval' END AS event_type,
+       'start' AS event_subtype,
+       CASE WHEN node.node_type IN ('agent', 'sub_agent') THEN node.name ELSE coalesce(node.agent, cost.agent_name) END AS agent_name,
+       node.started_at AS timestamp,
+       to_timestamp(CAST(node.started_at AS DOUBLE PRECISION) / 1000000000.0) AS time,
+       0 AS ordinal,
+       CAST(NULL AS INTEGER) AS seq,
+       CAST(NULL AS DOUBLE PRECISION) AS duration_ms,
+       CAST(NULL AS TEXT) AS error_type,
+       CAST(NULL AS TEXT) AS error_message,
+       node.disposition,
+       'span' AS origin,
+       CAST(NULL AS JSONB) AS meta
+FROM dag_nodes AS node
+JOIN workflow_runs AS run ON run.id = node.run_id
+LEFT JOIN cost_records AS cost ON cost.run_id = node.run_id AND cost.node_id = node.id
+WHERE node.node_type IN ('agent', 'sub_agent', 'llm', 'tool', 'code', 'approval')
+UNION ALL
+SELECT node.run_id,
+       node.id AS node_id,
+       node.node_type,
+       node.name,
+       CASE node.node_type WHEN 'agent' THEN 'agent_call' WHEN 'sub_agent' THEN 'agent_call' WHEN 'llm' THEN 'llm_call' WHEN 'tool' THEN 'tool_call' WHEN 'code' THEN 'code_exec' WHEN 'approval' THEN 'approval' END AS event_type,
+       CASE node.status WHEN 'failed' THEN 'error' WHEN 'cancelled' THEN 'cancelled' ELSE 'complete' END AS event_subtype,
+       CASE WHEN node.node_type IN ('agent', 'sub_agent') THEN node.name ELSE coalesce(node.agent, cost.agent_name) END AS agent_name,
+       node.ended_at AS timestamp,
+       to_timestamp(CAST(node.ended_at AS DOUBLE PRECISION) / 1000000000.0) AS time,
+       2 AS ordinal,
+       CAST(NULL AS INTEGER) AS seq,
+       CAST(node.ended_at - node.started_at AS DOUBLE PRECISION) / 1000000.0 AS duration_ms,
+       node.error_type AS error_type,
+       node.error_message AS error_message,
+       node.disposition,
+       'span' AS origin,
+       CAST(NULL AS JSONB) AS meta
+FROM dag_nodes AS node
+JOIN workflow_runs AS run ON run.id = node.run_id
+LEFT JOIN cost_records AS cost ON cost.run_id = node.run_id AND cost.node_id = node.id
+WHERE node.node_type IN ('agent', 'sub_agent', 'llm', 'tool', 'code', 'approval') AND node.ended_at IS NOT NULL
+UNION ALL
+SELECT event.run_id,
+       event.node_id,
+       node.node_type,
+       node.name,
+       event.event_type,
+       event.event_subtype,
+       event.agent_name,
+       event.timestamp,
+       to_timestamp(CAST(event.timestamp AS DOUBLE PRECISION) / 1000000000.0),
+       1,
+       event.seq,
+       CAST(NULL AS DOUBLE PRECISION),
+       CASE event.event_type WHEN 'error' THEN event.event_subtype END,
+       CASE event.event_type WHEN 'error' THEN event.meta ->> 'exception.message' END,
+       node.disposition,
+       event.origin,
+       event.meta
+FROM execution_events AS event
+JOIN workflow_runs AS run ON run.id = event.run_id
+LEFT JOIN dag_nodes AS node ON node.run_id = event.run_id AND node.id = event.node_id;
+
+CREATE OR REPLACE VIEW v_cost_by_agent AS
+SELECT cost.run_id,
+       cost.agent_name AS agent_name,
+       count(*) AS calls,
+       CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens,
+       CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens,
+       sum(cost.cost_usd) AS cost_usd,
+       count(*) - count(cost.cost_usd) AS unpriced_calls,
+       CAST(coalesce(sum(cost.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+       CAST(coalesce(sum(cost.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+       CAST(coalesce(sum(cost.reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens
+FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
+WHERE cost.counted
+GROUP BY cost.run_id, cost.agent_name;
+
+CREATE OR REPLACE VIEW v_cost_by_model AS
+SELECT cost.run_id,
+       cost.provider AS provider,
+       cost.model AS model,
+       count(*) AS calls,
+       CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens,
+       CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens,
+       sum(cost.cost_usd) AS cost_usd,
+       count(*) - count(cost.cost_usd) AS unpriced_calls,
+       CAST(coalesce(sum(cost.cache_read_tokens), 0) AS BIGINT) AS cache_read_tokens,
+       CAST(coalesce(sum(cost.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
+       CAST(coalesce(sum(cost.reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens
+FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
+WHERE cost.counted
+GROUP BY cost.run_id, cost.provider, cost.model;
+
+CREATE VIEW v_rates AS
+SELECT tried.step,
+       count(DISTINCT tried.step_key) AS steps,
+       count(*) AS attempts,
+       sum(CASE WHEN tried.is_redo THEN 1 ELSE 0 END) AS redos,
+       count(DISTINCT CASE WHEN tried.is_redo THEN tried.step_key END) AS redone,
+       sum(CASE tried.outcome WHEN 'accepted' THEN 1 ELSE 0 END) AS accepted,
+       sum(CASE tried.outcome WHEN 'rejected' THEN 1 ELSE 0 END) AS rejected,
+       sum(CASE tried.outcome WHEN 'failed' THEN 1 ELSE 0 END) AS failed,
+       sum(CASE tried.outcome WHEN 'cancelled' THEN 1 ELSE 0 END) AS cancelled,
+       sum(CASE WHEN tried.has_ended THEN 0 ELSE 1 END) AS unfinished,
+       sum(CASE WHEN tried.exhausted THEN 1 ELSE 0 END) AS exhausted,
+       CAST(count(*) AS DOUBLE PRECISION) / nullif(count(DISTINCT tried.step_key), 0) AS mean_attempts,
+       CAST(count(DISTINCT CASE WHEN tried.is_redo THEN tried.step_key END) AS DOUBLE PRECISION) / nullif(count(DISTINCT tried.step_key), 0) AS redo_rate,
+       CAST(sum(CASE WHEN NOT tried.is_redo AND tried.outcome = 'accepted' THEN 1 ELSE 0 END) AS DOUBLE PRECISION) / nullif(sum(CASE WHEN NOT tried.is_redo AND tried.has_ended THEN 1 ELSE 0 END), 0) AS first_success_rate,
+       CAST(sum(CASE WHEN tried.is_redo AND tried.outcome = 'accepted' THEN 1 ELSE 0 END) AS DOUBLE PRECISION) / nullif(sum(CASE WHEN tried.is_redo AND tried.has_ended THEN 1 ELSE 0 END), 0) AS redo_success_rate
+FROM (
+    SELECT node.name AS step,
+           node.run_id || coalesce(node.step_node_id, node.id) AS step_key,
+           node.id <> coalesce(node.step_node_id, node.id) AS is_redo,
+           CASE coalesce(node.outcome, node.status) WHEN 'completed' THEN 'accepted' ELSE coalesce(node.outcome, node.status) END AS outcome,
+           coalesce(node.outcome, node.status) IN ('completed', 'accepted', 'rejected', 'failed', 'cancelled') AS has_ended,
+           coalesce(node.attributes ->> 'spandag.redo.exhausted' = 'true', FALSE) AS exhausted
+    FROM dag_nodes AS node
+    JOIN workflow_runs AS run ON run.id = node.run_id
+    WHERE node.node_type = 'step'
+) AS tried
+GROUP BY tried.step;
+
+UPDATE spandag_version SET version_num = '0004' WHERE version_num = '0003';
+INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+COMMIT;
+
+-- Verification: every answer is ok.
+
+SELECT 'revision 0004' AS verified, CASE WHEN count(*) = 1 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM spandag_version WHERE version_num = '0004';
+SELECT 'tables' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
+SELECT 'indexes' AS verified, CASE WHEN count(*) = 9 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_agents', 'ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_dag_nodes_steps', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
+SELECT 'views' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_views WHERE schemaname = current_schema() AND viewname IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_rates', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
+SELECT 'columns' AS verified, CASE WHEN count(*) = 130 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM information_schema.columns WHERE table_schema = current_schema() AND table_name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
