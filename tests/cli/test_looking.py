@@ -36,6 +36,8 @@ def test_sessions(ask: Ask, redone: str) -> None:
 def test_without_sessions_the_answer_is_empty(ask: Ask, provider: TracerProvider) -> None:
     with api.run("r"):
         pass
+    # The first span makes the store, which can take a moment.
+    provider.force_flush()
 
     assert answer(ask("sessions", "--json")) == []
     result = ask("sessions")
