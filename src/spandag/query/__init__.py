@@ -11,12 +11,15 @@ from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.runs import Run, runs
+from spandag.query.search import Found, Hit, search
 from spandag.query.spent import Spent
 from spandag.query.tree import Tree, tree
 from spandag.query.tree_node import TreeNode
 
 __all__ = [
     "AttemptSummary",
+    "Found",
+    "Hit",
     "Message",
     "NodeDetail",
     "NodeId",
@@ -33,5 +36,6 @@ __all__ = [
     "resolve_node",
     "resolve_run",
     "runs",
+    "search",
     "tree",
 ]

@@ -7,6 +7,7 @@ from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.node import render_node
 from spandag.query.render.redos import render_redos
 from spandag.query.render.runs import render_runs
+from spandag.query.render.search import render_search
 from spandag.query.render.tree import render_header, render_tree, shown_errors
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "render_node",
     "render_redos",
     "render_runs",
+    "render_search",
     "render_tree",
     "shown_errors",
     "to_text",
