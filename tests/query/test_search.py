@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from spandag import query, semconv
 from spandag.query import Hit, QueryError
 from spandag.query.as_json import as_json
 from spandag.query.matching import Wanted
+from spandag.query.render import Page, render_search, to_text
+from spandag.query.render.search import MARKED
 from spandag.store import StoreError, text_index
 from spandag.store.admin import downgrade_to
 from spandag.store.check import check
@@ -26,8 +29,12 @@ from spandag.store.indexing import build_index, drop_index
 from spandag.store.limits import DAY_NS
 from spandag.store.retention import prune, remove, set_retention
 from spandag.store.stats import stats
+from spandag.store.text import storable
 
 from .conftest import Recording, kepler
+from .test_render import GOLDEN, normal
+
+pytestmark = pytest.mark.usefixtures("capture_content")
 
 
 def said(hits: list[Hit]) -> list[tuple[str, str, str | None]]:
@@ -79,7 +86,8 @@ def test_a_text_is_found_wherever_somebody_said_it(
     assert found("FILENOTFOUND") == [("tool", "read_csv", "error")]
     assert found("in log") == [("step", "fit", "hypothesis")]
     assert found("the law") == [("run", "kepler", "task")]
-    assert found("nalys") == [("agent", "analyst", "name"), ("agent", "analyst", "name")]
+    # The agent itself, and the calls that it made.
+    assert found("nalys") == [("llm", "gpt-5-mini", "agent"), ("agent", "analyst", "name")] * 2
     assert found("own-mod") == [("llm", "own-model", "name")]
     assert [node_type for node_type, _, _ in found("question")] == ["llm"] * 4
     assert found("nobody says this") == []
@@ -114,11 +122,11 @@ def test_a_hit_says_where_it_is_and_marks_every_place(recording: Recording) -> N
         ("back\\slash", "k\\s"),
         ("it's", "'s"),
         ("nul\0byte", "l\0b"),
-        ("lone \ud83d surrogate", "\ud83d"),
+        ("mark \u241b of escapes", "\u241b o"),
         ("party 🎉 time", "🎉"),
         ("Ärger und ÖL", "ärger UND öl"),
         ("ΟΔΥΣΣΕΥΣ", "οδυσσευς"),
-        ("300 K", "300 K"),  # noqa: RUF001
+        ("300 K", "300 K"),
         ("日本語のテキスト", "語のテ"),
         ("NOT (a OR b) AND c*", "or b) and c*"),
         ("-x: name:y NEAR/2", "-X: name:Y near/2"),
@@ -148,6 +156,18 @@ def test_what_is_not_there_is_not_found(
     and_indexed()
 
     assert query.search(recording.store, wanted).hits == []
+
+
+def test_a_lone_surrogate_is_found_as_it_was_recorded(recording: Recording) -> None:
+    run_saying("a")
+    with connected(recording.url) as connection:
+        values = {"text": storable("half \ud83d a pair")}
+        connection.execute(sql("UPDATE dag_nodes SET error_message = :text WHERE name = 'tool0'"), values)
+
+    [hit] = query.search(recording.store, "F \ud83d a").hits
+
+    assert (hit.found_in, marked(hit)) == ("error", ["f \ud83d a"])
+    assert query.search(recording.store, "d83d").hits == []
 
 
 def chat(recording: Recording, name: str, messages: str) -> None:
@@ -250,8 +270,8 @@ def test_time_and_duration_are_limits(recording: Recording) -> None:
     def found(**asked: int) -> list[str]:
         return names(recording, node_type="tool", **asked)
 
-    assert found() == ["long", "short"]
-    assert found(since=200 * second) == ["long"]
+    assert found() == ["open", "long", "short"]
+    assert found(since=200 * second) == ["open", "long"]
     assert found(until=200 * second) == ["short"]
     assert found(since=100 * second, until=101 * second) == ["short"]
     assert found(min_duration=20 * second) == ["long"]
@@ -263,7 +283,9 @@ def test_what_nobody_holds_open_is_open(recording: Recording) -> None:
     run_saying("a")
     with connected(recording.url) as connection:
         connection.execute(
-            sql("UPDATE dag_nodes SET status = 'running', ended_at = NULL, writer_id = NULL WHERE name = 'tool0'")
+            sql(
+                "UPDATE dag_nodes SET status = 'running', ended_at = NULL, writer_id = NULL WHERE name = 'tool0'"
+            )
         )
 
     assert names(recording, status="open") == ["tool0"]
@@ -284,7 +306,9 @@ def test_spans_of_other_libraries_are_found_where_they_are_asked_for(recording: 
     assert names(recording, text="planets", node_type="span") == ["GET /planets"]
 
 
-def test_a_run_that_goes_on_is_searched_as_it_is(recording: Recording, and_indexed: Callable[[], None]) -> None:
+def test_a_run_that_goes_on_is_searched_as_it_is(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
     with spandag.run("outer"), spandag.phase("planning"):
         with spandag.agent("planner"), spandag.tool("look") as tool:
             tool.set_output("a star")
@@ -294,7 +318,10 @@ def test_a_run_that_goes_on_is_searched_as_it_is(recording: Recording, and_index
 
         hits = query.search(recording.store, "a star").hits
 
-        assert [(hit.name, hit.path) for hit in hits] == [("again", []), ("look", ["planner"])]
+        assert [(hit.name, hit.path) for hit in hits] == [
+            ("again", ["planning"]),
+            ("look", ["planning", "planner"]),
+        ]
 
 
 @pytest.mark.parametrize(
@@ -463,7 +490,12 @@ def test_a_run_that_was_removed_unnoticed_is_not_found_and_is_taken_out(recordin
     run_id = run_saying("needle")
     build_index(recording.url)
     with connected(recording.url) as connection:
-        for table, key in (("dag_nodes", "run_id"), ("messages", "run_id"), ("node_messages", "run_id"), ("workflow_runs", "id")):
+        for table, key in (
+            ("dag_nodes", "run_id"),
+            ("messages", "run_id"),
+            ("node_messages", "run_id"),
+            ("workflow_runs", "id"),
+        ):
             connection.execute(sql(f"DELETE FROM {table} WHERE {key} = :run_id"), {"run_id": run_id})
 
     assert query.search(recording.store, "needle").hits == []
@@ -526,17 +558,17 @@ def test_without_fts5_searching_works_and_building_says_why_it_does_not(
 ) -> None:
     old, new = run_saying("needle"), run_saying("needle")
     build_index(recording.url)
-    monkeypatch.setattr(text_index, "has_fts5", lambda connection: False)
+    with monkeypatch.context() as patched:
+        patched.setattr(text_index, "has_fts5", lambda connection: False)
 
-    page = query.search(recording.store, "needle")
-    assert (len(page.hits), page.used_index) == (2, False)
-    for work in (build_index, drop_index):
-        with pytest.raises(StoreError, match="built without FTS5; searching works without it"):
-            work(recording.url)
-    remove(recording.url, [old])
-    assert check(recording.url).ok
+        page = query.search(recording.store, "needle")
+        assert (len(page.hits), page.used_index) == (2, False)
+        for work in (build_index, drop_index):
+            with pytest.raises(StoreError, match="built without FTS5; searching works without it"):
+                work(recording.url)
+        remove(recording.url, [old])
+        assert check(recording.url).ok
 
-    monkeypatch.undo()
     with connected(recording.url) as connection:
         assert text_index.runs_with(connection, "needle") == {new}
     build_index(recording.url)
@@ -544,9 +576,24 @@ def test_without_fts5_searching_works_and_building_says_why_it_does_not(
     build_index(recording.url)
     with connected(recording.url) as connection:
         count = connection.execute(sql("SELECT count(*) FROM text_index_docsize")).scalar_one()
-        named = connection.execute(sql("SELECT sum(last_doc - first_doc + 1) FROM text_index_slices")).scalar_one()
+        named = connection.execute(
+            sql("SELECT sum(last_doc - first_doc + 1) FROM text_index_slices")
+        ).scalar_one()
     assert count == named
     assert len(query.search(recording.store, "needle").hits) == 2
+
+
+def test_hits_are_drawn_as_in_the_golden_file(recording: Recording) -> None:
+    kepler()
+    hits = [
+        hit for text in ("the law", "table", "log space") for hit in query.search(recording.store, text).hits
+    ]
+    hits += query.search(recording.store, node_type="phase").hits
+
+    drawn = re.sub(r"(?<=\S) +", " ", normal(to_text(render_search(hits, Page(width=140)))))
+    assert drawn == (GOLDEN / "search.txt").read_text(encoding="utf-8")
+    [line] = [line for line in render_search(hits, Page()) if "log space" in to_text([line])]
+    assert [text for text, style in line if style == MARKED] == ["log space"]
 
 
 def test_json_has_the_columns_of_the_store(recording: Recording) -> None:

@@ -37,8 +37,22 @@ def index(drop: bool, store: str | None, as_json: bool) -> None:
         print_json(found)
         return
     if drop:
-        print_lines([[(found.store, "bold"), ("  the index is removed" if found.dropped else "  there was no index", "")]])
+        print_lines(
+            [
+                [
+                    (found.store, "bold"),
+                    ("  the index is removed" if found.dropped else "  there was no index", ""),
+                ]
+            ]
+        )
         return
     gone = f", {number(found.removed, 'removed run')} taken out" if found.removed else ""
-    print_lines([[(found.store, "bold"), (f"  {number(found.runs, 'run')} indexed, {found.added:,} of them now{gone}", "")]])
+    print_lines(
+        [
+            [
+                (found.store, "bold"),
+                (f"  {number(found.runs, 'run')} indexed, {found.added:,} of them now{gone}", ""),
+            ]
+        ]
+    )
     say_next([("spandag search TEXT", "where something is said")], store)

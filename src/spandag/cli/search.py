@@ -45,9 +45,13 @@ def _moment(value: str) -> int:
 @click.option("--type", "node_type", metavar="TYPE", help="Nodes of this type: step, agent, llm, tool …")
 @click.option("--model", metavar="NAME", help="Calls of this model.")
 @click.option("--status", metavar="STATUS", help="Nodes of this status: failed, running, interrupted …")
-@click.option("--since", type=_moment, metavar="TIME", help="Started since: 2h (ago), 2026-11-01, or with a time.")
+@click.option(
+    "--since", type=_moment, metavar="TIME", help="Started since: 2h (ago), 2026-11-01, or with a time."
+)
 @click.option("--until", type=_moment, metavar="TIME", help="Started before.")
-@click.option("--longer", "min_duration", type=_span, metavar="SPAN", help="Took so long or longer: 500ms, 10s, 2m.")
+@click.option(
+    "--longer", "min_duration", type=_span, metavar="SPAN", help="Took so long or longer: 500ms, 10s, 2m."
+)
 @click.option("--shorter", "max_duration", type=_span, metavar="SPAN", help="Took so long or shorter.")
 @click.option(
     "--error",
@@ -65,7 +69,9 @@ def _moment(value: str) -> int:
 @click.option("--all", "everything", is_flag=True, help="Go back through all runs, however long it takes.")
 @store_option
 @json_option
-def search(text: str | None, no_index: bool, everything: bool, store: str | None, as_json: bool, **asked: Any) -> None:
+def search(
+    text: str | None, no_index: bool, everything: bool, store: str | None, as_json: bool, **asked: Any
+) -> None:
     """Find the nodes that say TEXT, or that are of a kind; all that is given has to hold.
 
     TEXT is found as it stands, also within words, in upper or lower case: in names, agents,

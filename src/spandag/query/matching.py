@@ -16,7 +16,19 @@ _BEFORE, _LONGEST = 40, 160
 
 # Of the JSON of messages: what every one has, which nobody has said.
 _KEYS = frozenset(
-    {"role", "parts", "type", "content", "name", "arguments", "id", "response", "result", "tool_calls", "function"}
+    {
+        "role",
+        "parts",
+        "type",
+        "content",
+        "name",
+        "arguments",
+        "id",
+        "response",
+        "result",
+        "tool_calls",
+        "function",
+    }
 )
 _KINDS = frozenset({"role", "type", "finish_reason", "modality", "mime_type"})
 

@@ -164,7 +164,9 @@ def search(
         )
         can_have = None
         if wanted is not None and use_index and len(wanted.text) >= text_index.SHORTEST:
-            can_have = text_index.runs_with(connection, wanted.text) if text_index.is_usable(connection) else None
+            can_have = (
+                text_index.runs_with(connection, wanted.text) if text_index.is_usable(connection) else None
+            )
         runs = candidates(
             connection,
             session=session,
@@ -175,7 +177,9 @@ def search(
             can_have=can_have,
             after=place,
         )
-        return _Search(connection, wanted, filters, limit, place, session, can_have is not None).through(runs, seconds)
+        return _Search(connection, wanted, filters, limit, place, session, can_have is not None).through(
+            runs, seconds
+        )
 
 
 def _wanted(text: str | None, what: str) -> Wanted | None:
@@ -293,7 +297,10 @@ class _Search:
     def rows(self, runs: Sequence[Candidate], *conditions: Any, most: int | None = None) -> Any:
         nodes = schema.dag_nodes.c
         query = select(nodes.run_id, nodes.id, nodes.started_at).where(
-            nodes.run_id.in_([run.id for run in runs]), *self.filters.conditions, *conditions, self.is_to_come()
+            nodes.run_id.in_([run.id for run in runs]),
+            *self.filters.conditions,
+            *conditions,
+            self.is_to_come(),
         )
         if most is not None:
             query = query.order_by(nodes.started_at.desc(), nodes.id.desc()).limit(most)

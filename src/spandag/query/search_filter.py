@@ -62,9 +62,13 @@ class Filter:
         _check("type", node_type, NODE_TYPES)
         _check("status", status, STATUSES)
         if since is not None and until is not None and until <= since:
-            raise QueryError("nothing starts before it starts: the end of the time asked for is not after its begin")
+            raise QueryError(
+                "nothing starts before it starts: the end of the time asked for is not after its begin"
+            )
         if min_duration is not None and max_duration is not None and max_duration < min_duration:
-            raise QueryError("nothing takes longer than the one and shorter than the other duration asked for")
+            raise QueryError(
+                "nothing takes longer than the one and shorter than the other duration asked for"
+            )
         alive = alive_writers(connection)
         took = nodes.ended_at - nodes.started_at
         conditions: list[ColumnElement[bool]] = [
@@ -79,9 +83,11 @@ class Filter:
             conditions += [nodes.status == RUNNING, nodes.ended_at.is_(None)]
             known = nodes.writer_id.in_(sorted(alive))
             conditions.append(
-                {RUNNING: known, OPEN: nodes.writer_id.is_(None), INTERRUPTED: nodes.writer_id.is_not(None) & ~known}[
-                    str(status)
-                ]
+                {
+                    RUNNING: known,
+                    OPEN: nodes.writer_id.is_(None),
+                    INTERRUPTED: nodes.writer_id.is_not(None) & ~known,
+                }[str(status)]
             )
         elif status is not None:
             conditions.append(nodes.status == status)

@@ -104,7 +104,10 @@ def up_to_date(connection: Connection, run: Candidate, session: str | None) -> C
     if session is not None and decoded(record.session_id) != session:
         return None
     return run._replace(
-        name=decoded(record.name), task=decoded(record.task), root_node_id=record.root_node_id, is_behind=False
+        name=decoded(record.name),
+        task=decoded(record.task),
+        root_node_id=record.root_node_id,
+        is_behind=False,
     )
 
 

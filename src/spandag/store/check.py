@@ -147,7 +147,9 @@ def _findings(connection: Connection) -> Iterator[Finding]:
     if text_index.exists(connection):
         query = f"SELECT count(*) FROM {text_index.RUNS} AS i WHERE NOT EXISTS (SELECT 1 FROM workflow_runs WHERE id = i.run_id)"
         lost = connection.execute(text(query)).scalar_one()
-        yield Finding(text_index.RUNS, "of runs that are not there, until the next: spandag db index", lost, False)
+        yield Finding(
+            text_index.RUNS, "of runs that are not there, until the next: spandag db index", lost, False
+        )
     for table in (schema.execution_events, schema.cost_records, schema.node_messages, schema.span_links):
         yield found(table, "of nodes that are not there", ~_node_exists(table, table.c.node_id))
     nodes, edges, branches = schema.dag_nodes, schema.dag_edges, schema.branches

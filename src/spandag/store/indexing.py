@@ -129,9 +129,7 @@ class _Building:
         return len(gone)
 
     def forget(self, run_id: str) -> None:
-        while (
-            self.transact(lambda connection: text_index.forget(connection, run_id, _SLICE)) == _SLICE
-        ):
+        while self.transact(lambda connection: text_index.forget(connection, run_id, _SLICE)) == _SLICE:
             pass
 
     def index(self, run_id: str) -> bool:
@@ -260,7 +258,9 @@ def _due(connection: Connection) -> list[tuple[str, bool]]:
 
 
 def _gone(connection: Connection) -> list[str]:
-    query = f"SELECT run_id FROM {RUNS} AS i WHERE NOT EXISTS (SELECT 1 FROM workflow_runs WHERE id = i.run_id)"
+    query = (
+        f"SELECT run_id FROM {RUNS} AS i WHERE NOT EXISTS (SELECT 1 FROM workflow_runs WHERE id = i.run_id)"
+    )
     return list(connection.execute(text(query)).scalars())
 
 

@@ -153,7 +153,9 @@ def _forget_slices(connection: Connection, run_id: str, limit: int) -> int:
         if upto == last:
             connection.execute(text(f"DELETE FROM {SLICES} WHERE first_doc = :first"), values)
         else:
-            connection.execute(text(f"UPDATE {SLICES} SET first_doc = :next WHERE first_doc = :first"), values)
+            connection.execute(
+                text(f"UPDATE {SLICES} SET first_doc = :next WHERE first_doc = :first"), values
+            )
         gone += upto - first + 1
         if gone >= limit:
             break
