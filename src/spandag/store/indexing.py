@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text
 from spandag.store import schema, text_index
 from spandag.store.admin import inspected
 from spandag.store.connect import Database
-from spandag.store.folding import LONGEST, folded, forms, trigrams
+from spandag.store.folding import LONGEST, folded, trigrams
 from spandag.store.text_index import RUNS, UNFINISHED
 from spandag.store.writer import open_for_writing
 
@@ -28,7 +28,8 @@ _SLICE = 500
 _SLICE_CHARACTERS = 1_000_000
 # A long text is indexed in pieces that share what could be searched for across their border.
 _PIECE = 40_000
-_OVERLAP = max(len(form) for form in forms("\0" * LONGEST))
+# In JSON a control character takes six.
+_OVERLAP = 6 * LONGEST
 _PAUSE_S = 0.1
 
 Text = tuple[str, list[str]]
