@@ -33,7 +33,8 @@ class Recording:
 
     @property
     def store(self) -> Store:
-        """The store, open for reading."""
+        """The store with all that was recorded, open for reading."""
+        self.exporter.force_flush()
         if not self._opened:
             self._opened.append(open_store(self.url))
         return self._opened[0]

@@ -25,7 +25,7 @@ from spandag.store import StoreError, text_index
 from spandag.store.admin import downgrade_to
 from spandag.store.check import check
 from spandag.store.folding import folded, like
-from spandag.store.indexing import build_index, drop_index
+from spandag.store.indexing import Indexed, Report, build_index, drop_index
 from spandag.store.limits import DAY_NS
 from spandag.store.retention import prune, remove, set_retention
 from spandag.store.stats import stats
@@ -35,6 +35,11 @@ from .conftest import Recording, kepler
 from .test_render import GOLDEN, normal
 
 pytestmark = pytest.mark.usefixtures("capture_content")
+
+
+def build(recording: Recording, report: Report | None = None) -> Indexed:
+    recording.exporter.force_flush()
+    return build_index(recording.url, report=report)
 
 
 def said(hits: list[Hit]) -> list[tuple[str, str, str | None]]:
@@ -63,11 +68,11 @@ def run_saying(*texts: str, session: str | None = None) -> str:
 def and_indexed(request: pytest.FixtureRequest, recording: Recording) -> Callable[[], None]:
     """Builds the index in one of two runs of a test: the answers must be the same."""
 
-    def build() -> None:
+    def build_or_not() -> None:
         if request.param == "indexed":
-            build_index(recording.url)
+            build(recording)
 
-    return build
+    return build_or_not
 
 
 # --- text ------------------------------------------------------------------------------
@@ -400,7 +405,7 @@ def test_with_the_index_only_runs_that_can_have_it_are_looked_at(recording: Reco
     wanted = run_saying("a needle")
     for _ in range(3):
         run_saying("hay")
-    assert build_index(recording.url).added == 4
+    assert build(recording).added == 4
 
     page = query.search(recording.store, "needle", seconds=0)
 
@@ -413,7 +418,7 @@ def test_with_the_index_only_runs_that_can_have_it_are_looked_at(recording: Reco
 def test_what_comes_after_the_index_is_found_and_indexed_the_next_time(recording: Recording) -> None:
     with spandag.run("old"):
         context = spandag.current().span.get_span_context()  # type: ignore[union-attr]
-    build_index(recording.url)
+    build(recording)
     new = run_saying("needle")
     # A late span of a run that is indexed.
     from opentelemetry import trace
@@ -428,7 +433,7 @@ def test_what_comes_after_the_index_is_found_and_indexed_the_next_time(recording
             (new, "tool0"),
             (format(context.trace_id, "032x"), "late needle"),
         }
-        added = build_index(recording.url).added
+        added = build(recording).added
     assert added == 0
 
 
@@ -436,12 +441,12 @@ def test_building_again_indexes_only_what_is_new(recording: Recording) -> None:
     run_saying("a")
     reports: list[tuple[int, int | None]] = []
 
-    assert build_index(recording.url).added == 1
+    assert build(recording).added == 1
     run_saying("b")
-    built = build_index(recording.url, report=lambda *report: reports.append(report))
+    built = build(recording, report=lambda *report: reports.append(report))
 
     assert (built.runs, built.added, reports) == (2, 1, [(0, 1), (1, 1)])
-    assert build_index(recording.url).added == 0
+    assert build(recording).added == 0
 
 
 def test_building_that_was_stopped_goes_on(recording: Recording) -> None:
@@ -453,28 +458,28 @@ def test_building_that_was_stopped_goes_on(recording: Recording) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_index(recording.url, report=stop)
+        build(recording, report=stop)
 
     assert len(query.search(recording.store, "needle").hits) == 9
-    built = build_index(recording.url)
+    built = build(recording)
     assert (built.runs, built.added) == (3, 1)
 
 
 def test_a_run_that_was_half_indexed_is_searched_without_and_indexed_anew(recording: Recording) -> None:
     run_id = run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     with connected(recording.url) as connection:
         text_index.forget(connection, run_id, 1)
 
     assert names(recording, text="needle") == ["tool0"]
-    assert build_index(recording.url).added == 1
+    assert build(recording).added == 1
     assert query.search(recording.store, "needle").used_index
     assert names(recording, text="needle") == ["tool0"]
 
 
 def test_removed_runs_leave_nothing_in_the_index(recording: Recording) -> None:
     old, new = run_saying(*["needle"] * 3), run_saying("needle")
-    build_index(recording.url)
+    build(recording)
 
     remove(recording.url, [old])
 
@@ -483,12 +488,12 @@ def test_removed_runs_leave_nothing_in_the_index(recording: Recording) -> None:
         assert text_index.runs_with(connection, "needle") == {new}
         assert connection.execute(sql("SELECT run_id FROM text_index_runs")).scalars().all() == [new]
     assert check(recording.url).ok
-    assert build_index(recording.url).removed == 0
+    assert build(recording).removed == 0
 
 
 def test_a_run_that_was_removed_unnoticed_is_not_found_and_is_taken_out(recording: Recording) -> None:
     run_id = run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     with connected(recording.url) as connection:
         for table, key in (
             ("dag_nodes", "run_id"),
@@ -501,14 +506,14 @@ def test_a_run_that_was_removed_unnoticed_is_not_found_and_is_taken_out(recordin
     assert query.search(recording.store, "needle").hits == []
     found = [finding for finding in check(recording.url).findings if finding.table == "text_index_runs"]
     assert [(finding.rows, finding.wrong) for finding in found] == [(1, False)]
-    assert build_index(recording.url).removed == 1
+    assert build(recording).removed == 1
     with connected(recording.url) as connection:
         assert text_index.runs_with(connection, "needle") == set()
 
 
 def test_retention_works_with_an_index(recording: Recording) -> None:
     run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     set_retention(recording.url, 1, None)
 
     assert prune(recording.url, now=2**62 + 3 * DAY_NS).runs == 1
@@ -517,7 +522,7 @@ def test_retention_works_with_an_index(recording: Recording) -> None:
 
 def test_an_index_is_no_stranger_to_the_store(recording: Recording) -> None:
     run_saying("needle")
-    build_index(recording.url)
+    build(recording)
 
     checked = check(recording.url)
     assert (checked.ok, checked.schema) == (True, [])
@@ -530,7 +535,7 @@ def test_an_index_is_no_stranger_to_the_store(recording: Recording) -> None:
 
 def test_an_index_that_is_dropped_leaves_no_table(recording: Recording) -> None:
     run_saying("needle")
-    build_index(recording.url)
+    build(recording)
 
     assert drop_index(recording.url).dropped
     assert not drop_index(recording.url).dropped
@@ -543,7 +548,7 @@ def test_an_index_that_is_dropped_leaves_no_table(recording: Recording) -> None:
 
 def test_going_back_to_an_older_revision_removes_the_index(recording: Recording) -> None:
     run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     recording.store.close()
 
     downgrade_to(recording.url, "0002")
@@ -557,7 +562,7 @@ def test_without_fts5_searching_works_and_building_says_why_it_does_not(
     recording: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = run_saying("needle"), run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     with monkeypatch.context() as patched:
         patched.setattr(text_index, "has_fts5", lambda connection: False)
 
@@ -571,9 +576,9 @@ def test_without_fts5_searching_works_and_building_says_why_it_does_not(
 
     with connected(recording.url) as connection:
         assert text_index.runs_with(connection, "needle") == {new}
-    build_index(recording.url)
+    build(recording)
     run_saying("needle")
-    build_index(recording.url)
+    build(recording)
     with connected(recording.url) as connection:
         count = connection.execute(sql("SELECT count(*) FROM text_index_docsize")).scalar_one()
         named = connection.execute(
