@@ -124,6 +124,7 @@ def test_alone_it_shows_its_commands() -> None:
         "stats",
         "retention",
         "prune",
+        "index",
     ]
 
 

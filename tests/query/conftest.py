@@ -33,7 +33,7 @@ class Recording:
 
     @property
     def store(self) -> Store:
-        """The store, open for reading; whatever was recorded is in it."""
+        """The store with all that was recorded, open for reading."""
         self.exporter.force_flush()
         if not self._opened:
             self._opened.append(open_store(self.url))

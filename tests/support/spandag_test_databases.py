@@ -103,7 +103,8 @@ class Databases:
 def _made_by_migrations(connection: psycopg.Connection) -> list[Any]:
     """What migrations leave besides empty tables."""
     return connection.execute(
-        f"SELECT version_num, settings.* FROM {VERSION_TABLE} LEFT JOIN settings ON true ORDER BY key"  # type: ignore[arg-type]
+        f"SELECT version_num, settings.*, (SELECT count(*) FROM pg_tables WHERE schemaname = 'public') "  # type: ignore[arg-type]
+        f"FROM {VERSION_TABLE} LEFT JOIN settings ON true ORDER BY key"
     ).fetchall()
 
 

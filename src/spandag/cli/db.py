@@ -11,6 +11,7 @@ import click
 
 from spandag.cli._amounts import number, size
 from spandag.cli._options import json_option, store_option, store_url
+from spandag.cli.db_index import index
 from spandag.cli.db_retention import prune, retention
 
 if TYPE_CHECKING:
@@ -290,3 +291,4 @@ def _stats_lines(found: Stats, width: int) -> list[Line]:
 
 db.add_command(retention)
 db.add_command(prune)
+db.add_command(index)

@@ -17,6 +17,7 @@ from spandag.query.redos import AttemptSummary, Redo, redos
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.root_cause import FailedNode, Failure, LastCall, RootCause, root_cause
 from spandag.query.runs import Run, runs
+from spandag.query.search import Found, Hit, search
 from spandag.query.sessions import Session, sessions
 from spandag.query.show import RunSummary, show
 from spandag.query.spent import Spent
@@ -35,6 +36,8 @@ __all__ = [
     "Cost",
     "FailedNode",
     "Failure",
+    "Found",
+    "Hit",
     "LastCall",
     "Lineage",
     "LineageRun",
@@ -72,6 +75,7 @@ __all__ = [
     "resolve_run",
     "root_cause",
     "runs",
+    "search",
     "sessions",
     "show",
     "timeline",

@@ -178,6 +178,17 @@ def _standing(writer_id: str | None, alive: Collection[str]) -> str:
     return RUNNING if writer_id in alive else INTERRUPTED
 
 
+def standing(writer_id: str | None, alive: Collection[str]) -> str:
+    """What is known of a node that has not ended, by who holds it open and `alive_writers`."""
+    return _standing(writer_id, alive)
+
+
+def alive_writers(connection: Connection) -> frozenset[str]:
+    """All processes that are alive, by the clock of the database."""
+    table = schema.writers
+    return _alive(connection, connection.execute(select(table.c.id)).scalars())
+
+
 def _writers(connection: Connection, run_id: str, node_ids: Sequence[str]) -> dict[str, str | None]:
     """By node who holds it open.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, inspect, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, exists, func, inspect, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from spandag.config import Settings, absolute_url, as_url
 from spandag.semconv import NodeType
-from spandag.store import schema
+from spandag.store import schema, text_index
 from spandag.store.admin import Inspected, inspected
 from spandag.store.prunable import dropped_by
 from spandag.store.rows import DERIVED_EDGES
@@ -152,6 +152,12 @@ def _findings(connection: Connection) -> Iterator[Finding]:
             yield found(table, "of runs that are being removed", gone, is_removed, wrong=False)
             gone = and_(gone, ~is_removed)
         yield found(table, "of runs that are not there", gone)
+    if text_index.exists(connection):
+        query = f"SELECT count(*) FROM {text_index.RUNS} AS i WHERE NOT EXISTS (SELECT 1 FROM workflow_runs WHERE id = i.run_id)"
+        lost = connection.execute(text(query)).scalar_one()
+        yield Finding(
+            text_index.RUNS, "of runs that are not there, until the next: spandag db index", lost, False
+        )
     for table in (schema.execution_events, schema.cost_records, schema.node_messages, schema.span_links):
         yield found(table, "of nodes that are not there", ~_node_exists(table, table.c.node_id))
     nodes, edges, branches = schema.dag_nodes, schema.dag_edges, schema.branches

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, delete, exists, func, select, text
 
-from spandag.store import prunable, schema
+from spandag.store import prunable, schema, text_index
 from spandag.store.connect import Database
 from spandag.store.limits import DAY_NS, Limits, days_ago, now_ns, read_limits
 from spandag.store.prunable import EVER, FIRST, Old
@@ -276,7 +276,10 @@ class _Pruning:
         self.database.lock(connection, f"run {run_id}")
         counts_pages = connection.dialect.name == "sqlite"
         used = size_of(connection).used if counts_pages else 0
-        rows = said = 0
+        # First, so that nothing of it is left once the run is gone.
+        rows, said = text_index.forget(connection, run_id, _SLICE), 0
+        if rows >= _SLICE:
+            return _Removed(rows, max(0, used - size_of(connection).used) if counts_pages else 0)
         for table in _TABLES:
             deleted, size = _delete(connection, table.name, run_id, _SLICE - rows)
             rows += deleted

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, inspect, select, text
 
-from spandag.store import schema
+from spandag.store import schema, text_index
 from spandag.store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -163,6 +163,9 @@ def migrate(
     if steps and goes_up is down:
         other = "upgrade" if goes_up else "downgrade"
         raise StoreError(f"{label} is at revision {at or BASE}; to get to {target} use: spandag db {other}")
+    if steps and not goes_up:
+        # An older version would not know that it has to be kept right.
+        text_index.drop(connection, label)
     context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
     operations = Operations(context)
     for number, step in enumerate(steps, 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, create_engine, inspect
 
-from spandag.store import revisions, schema
+from spandag.store import revisions, schema, text_index
 
 # What reflection calls a type on PostgreSQL, and what it is called here.
 _TYPES = {"DOUBLE_PRECISION": "DOUBLE", "BYTEA": "BLOB", "JSONB": "JSON"}
@@ -31,10 +31,10 @@ class Shape:
 
 
 def shape_of(connection: Connection) -> Shape:
-    """The shape of a database, without Alembic's own table."""
+    """The shape of a database, without Alembic's own table and those of a text index."""
     inspector = inspect(connection)
     shape = Shape()
-    for table in sorted(set(inspector.get_table_names()) - {schema.VERSION_TABLE}):
+    for table in sorted(set(inspector.get_table_names()) - {schema.VERSION_TABLE} - text_index.TABLES):
         shape.tables[table] = {
             column["name"]: _type(column["type"]) + ("" if column["nullable"] else " NOT NULL")
             for column in inspector.get_columns(table)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, text
 
-from spandag.store import schema
+from spandag.store import schema, text_index
 
 # Of a table of PostgreSQL, how many blocks are looked at to know how full it is: 16 MB.
 _SAMPLE_BLOCKS = 2000
@@ -63,7 +63,7 @@ def size_of(connection: Connection) -> Size:
             "pg_total_relation_size(oid) FROM pg_class "
             "WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname = ANY(:names)"
         ),
-        {"names": list(schema.metadata.tables)},
+        {"names": [*schema.metadata.tables, *sorted(text_index.TABLES)]},
     ).all():
         if blocks == 0:
             continue

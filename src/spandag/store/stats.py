@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.exc import OperationalError
 
-from spandag.store import schema
+from spandag.store import schema, text_index
 from spandag.store.admin import inspected
 from spandag.store.size import row_bytes
 
@@ -102,8 +102,24 @@ def stats(url: str) -> Stats:
             )
             for name in tables_there
         ]
+        tables += _index(connection, sizes)
         days.sort(key=lambda day: day.day or "", reverse=True)
         return Stats(store.database.label, _whole(connection), tables, days)
+
+
+def _index(connection: Connection, sizes: dict[str, int] | None) -> list[TableStats]:
+    """The text index as one table, where there is one."""
+    if not text_index.exists(connection):
+        return []
+    if connection.dialect.name == "sqlite":
+        count = f"SELECT count(*) FROM {text_index.INDEX}_docsize"
+        size = f"SELECT coalesce(sum(length(block)), 0) FROM {text_index.INDEX}_data"
+    else:
+        count = f"SELECT count(*) FROM {text_index.INDEX}"
+        size = f"SELECT coalesce(sum(pg_column_size(text)), 0) FROM {text_index.INDEX}"
+    rows, said = (int(connection.execute(text(query)).scalar_one()) for query in (count, size))
+    on_disk = None if sizes is None else sum(sizes.get(name, 0) for name in text_index.TABLES)
+    return [TableStats(text_index.INDEX, rows, said, on_disk)]
 
 
 def _days(connection: Connection, table: Table) -> list[DayStats]:

@@ -14,6 +14,7 @@ from spandag.query.render.rates import render_rates
 from spandag.query.render.redos import render_redos
 from spandag.query.render.root_cause import render_root_cause
 from spandag.query.render.runs import render_runs
+from spandag.query.render.search import render_search
 from spandag.query.render.sessions import render_sessions
 from spandag.query.render.show import render_show
 from spandag.query.render.timeline import render_timeline
@@ -39,6 +40,7 @@ __all__ = [
     "render_redos",
     "render_root_cause",
     "render_runs",
+    "render_search",
     "render_sessions",
     "render_show",
     "render_timeline",

@@ -66,9 +66,9 @@ def include_name(name: str | None, kind: str, parents: Mapping[str, str | None])
         kind: What it is: ``table``, ``column`` …
         parents: Where it is.
     """
-    from spandag.store import schema
+    from spandag.store import schema, text_index
 
-    ours = {*schema.metadata.tables, schema.VERSION_TABLE}
+    ours = {*schema.metadata.tables, schema.VERSION_TABLE, *text_index.TABLES}
     return (name if kind == "table" else parents.get("table_name")) not in ours
 
 

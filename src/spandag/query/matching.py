@@ -1,0 +1,128 @@
+"""Where is a text within what a node says?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, or_
+
+from spandag.query.text import decoded, parsed
+from spandag.store.folding import folded, forms, like
+
+_BEFORE, _LONGEST = 40, 160
+
+# Of the JSON of messages: what every one has, which nobody has said.
+_KEYS = frozenset(
+    {
+        "role",
+        "parts",
+        "type",
+        "content",
+        "name",
+        "arguments",
+        "id",
+        "response",
+        "result",
+        "tool_calls",
+        "function",
+    }
+)
+_KINDS = frozenset({"role", "type", "finish_reason", "modality", "mime_type"})
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A text in its surroundings.
+
+    Attributes:
+        found_in: ``name``, ``error``, ``hypothesis``, ``task``, ``input``, ``output``, ``agent``, ``model``, or of
+            a whole message ``system``, ``tools``, ``input`` or ``output``.
+        excerpt: What is around it, on one line, with ``…`` where something is left out.
+        marks: Where the text is in the excerpt: pairs of start and end, in characters.
+    """
+
+    found_in: str
+    excerpt: str
+    marks: list[tuple[int, int]]
+
+
+class Wanted:
+    """A text that is searched for, without regard to upper and lower case.
+
+    Args:
+        text: Anything but nothing.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._folded = folded(text)
+
+    def may_be_in(self, connection: Connection, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+        """A condition that holds where it is in any of these columns, and now and then where it is not."""
+        is_sqlite = connection.dialect.name == "sqlite"
+        patterns = [like(form) for form in forms(self.text)]
+        return or_(
+            *(
+                column.like(pattern, escape="\\") if is_sqlite else column.ilike(pattern, escape="\\")
+                for column in columns
+                for pattern in patterns
+            )
+        )
+
+    def is_in(self, text: str | None) -> bool:
+        """Whether a text, as it was recorded, has it."""
+        return text is not None and self._folded in folded(text)
+
+    def match(self, found_in: str, text: str | None, mark: str = "…") -> Match | None:
+        """Where it is in a text, as it was recorded; None where it is not."""
+        if not text:
+            return None
+        at = folded(text).find(self._folded)
+        if at < 0:
+            return None
+        start = max(0, at - _BEFORE)
+        end = min(len(text), max(start + _LONGEST, at + len(self.text)))
+        before, after = (mark if start else ""), (mark if end < len(text) else "")
+        # One character for one, so that the places stay right.
+        excerpt = "".join(" " if c.isspace() else c for c in text[start:end])
+        inner = folded(text[start:end])
+        marks = []
+        at = inner.find(self._folded)
+        while at >= 0:
+            marks.append((len(before) + at, len(before) + at + len(self._folded)))
+            at = inner.find(self._folded, at + len(self._folded))
+        return Match(found_in, before + excerpt + after, marks)
+
+    def match_in_message(self, direction: str, kind: str, stored: str) -> Match | None:
+        """As `match`, in a message as the store keeps it."""
+        leaves = _said(parsed(stored)) if kind == "message" else iter((_unquoted(decoded(stored)),))
+        return next(filter(None, (self.match(direction, leaf) for leaf in leaves)), None)
+
+
+def _said(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key not in _KEYS and key not in _KINDS:
+                yield key
+            if key not in _KINDS or not isinstance(item, str):
+                yield from _said(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _said(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def _unquoted(raw: str) -> str:
+    if raw[:1] == '"':
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            return raw
+        return value if isinstance(value, str) else raw
+    return raw

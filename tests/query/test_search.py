@@ -1,0 +1,626 @@
+"""Finding nodes by what they say and by what they are, with and without the text index."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spandag_test_databases import connected
+from sqlalchemy import text as sql
+
+import spandag
+from spandag import query, semconv
+from spandag.query import Hit, QueryError
+from spandag.query.as_json import as_json
+from spandag.query.matching import Wanted
+from spandag.query.render import Page, render_search, to_text
+from spandag.query.render.search import MARKED
+from spandag.store import StoreError, text_index
+from spandag.store.admin import downgrade_to
+from spandag.store.check import check
+from spandag.store.folding import folded, like
+from spandag.store.indexing import Indexed, Report, build_index, drop_index
+from spandag.store.limits import DAY_NS
+from spandag.store.retention import prune, remove, set_retention
+from spandag.store.stats import stats
+from spandag.store.text import storable
+
+from .conftest import Recording, kepler
+from .test_render import GOLDEN, normal
+
+pytestmark = pytest.mark.usefixtures("capture_content")
+
+
+def build(recording: Recording, report: Report | None = None) -> Indexed:
+    recording.exporter.force_flush()
+    return build_index(recording.url, report=report)
+
+
+def said(hits: list[Hit]) -> list[tuple[str, str, str | None]]:
+    return [(hit.node_type, hit.name, hit.found_in) for hit in hits]
+
+
+def names(recording: Recording, **asked: Any) -> list[str]:
+    return [hit.name for hit in query.search(recording.store, **asked).hits]
+
+
+def marked(hit: Hit) -> list[str]:
+    assert hit.excerpt is not None
+    return [hit.excerpt[start:end] for start, end in hit.marks]
+
+
+def run_saying(*texts: str, session: str | None = None) -> str:
+    """A run with a tool for each text, which it answers; gives the run's id."""
+    with spandag.run("r", session=session) as run:
+        for number, text in enumerate(texts):
+            with spandag.tool(f"tool{number}") as tool:
+                tool.set_output(text)
+    return format(run.span.get_span_context().trace_id, "032x")
+
+
+@pytest.fixture(params=["as it is", "indexed"])
+def and_indexed(request: pytest.FixtureRequest, recording: Recording) -> Callable[[], None]:
+    """Builds the index in one of two runs of a test: the answers must be the same."""
+
+    def build_or_not() -> None:
+        if request.param == "indexed":
+            build(recording)
+
+    return build_or_not
+
+
+# --- text ------------------------------------------------------------------------------
+
+
+def test_a_text_is_found_wherever_somebody_said_it(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    kepler()
+    and_indexed()
+
+    def found(text: str) -> list[tuple[str, str, str | None]]:
+        return said(query.search(recording.store, text).hits)
+
+    assert found("no such table") == [("tool", "read_csv", "error")]
+    assert found("FILENOTFOUND") == [("tool", "read_csv", "error")]
+    assert found("in log") == [("step", "fit", "hypothesis")]
+    assert found("the law") == [("run", "kepler", "task")]
+    # The agent itself, and the calls that it made.
+    assert found("nalys") == [("llm", "gpt-5-mini", "agent"), ("agent", "analyst", "name")] * 2
+    assert found("own-mod") == [("llm", "own-model", "name")]
+    assert [node_type for node_type, _, _ in found("question")] == ["llm"] * 4
+    assert found("nobody says this") == []
+
+
+def test_a_hit_says_where_it_is_and_marks_every_place(recording: Recording) -> None:
+    run_id = kepler()
+
+    [hit] = query.search(recording.store, "no such table").hits
+
+    assert (hit.run_id, hit.run_name, hit.path, hit.status) == (
+        run_id,
+        "kepler",
+        ["control", "load", "loader"],
+        "failed",
+    )
+    assert (hit.excerpt, marked(hit)) == ("no such table: planets", ["no such table"])
+    run_saying("x" * 500 + " Needle and needle " + "y" * 500)
+    [hit] = query.search(recording.store, "needle").hits
+    assert marked(hit) == ["Needle", "needle"]
+    assert hit.excerpt is not None
+    assert hit.excerpt.startswith("…xxx")
+    assert hit.excerpt.endswith("yyy…")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('she said "yes"', 'said "yes"'),
+        ("100% sure", "0% s"),
+        ("snake_case", "e_c"),
+        ("back\\slash", "k\\s"),
+        ("it's", "'s"),
+        ("nul\0byte", "l\0b"),
+        ("mark \u241b of escapes", "\u241b o"),
+        ("party 🎉 time", "🎉"),
+        ("Ärger und ÖL", "ärger UND öl"),
+        ("ΟΔΥΣΣΕΥΣ", "οδυσσευς"),
+        ("300 K", "300 K"),
+        ("日本語のテキスト", "語のテ"),
+        ("NOT (a OR b) AND c*", "or b) and c*"),
+        ("-x: name:y NEAR/2", "-X: name:Y near/2"),
+        ("ab\tcd", "b\tc"),
+    ],
+)
+def test_no_character_has_a_meaning_of_its_own(
+    recording: Recording, and_indexed: Callable[[], None], text: str, wanted: str
+) -> None:
+    run_saying(text, "something else")
+    with spandag.run("m"), spandag.chat("m", input=text):
+        pass
+    and_indexed()
+
+    hits = query.search(recording.store, wanted).hits
+
+    assert said(hits) == [("llm", "m", "input"), ("tool", "tool0", "output")]
+
+
+@pytest.mark.parametrize("wanted", ["a%b", "a_b", "a*", "*", '"', "role", "parts", "tool_call", "241b"])
+def test_what_is_not_there_is_not_found(
+    recording: Recording, and_indexed: Callable[[], None], wanted: str
+) -> None:
+    run_saying("axxb abb ␛")
+    with spandag.run("m"), spandag.chat("m", input="hi"):
+        pass
+    and_indexed()
+
+    assert query.search(recording.store, wanted).hits == []
+
+
+def test_a_lone_surrogate_is_found_as_it_was_recorded(recording: Recording) -> None:
+    run_saying("a")
+    with connected(recording.url) as connection:
+        values = {"text": storable("half \ud83d a pair")}
+        connection.execute(sql("UPDATE dag_nodes SET error_message = :text WHERE name = 'tool0'"), values)
+
+    [hit] = query.search(recording.store, "F \ud83d a").hits
+
+    assert (hit.found_in, marked(hit)) == ("error", ["f \ud83d a"])
+    assert query.search(recording.store, "d83d").hits == []
+
+
+def chat(recording: Recording, name: str, messages: str) -> None:
+    attributes = {
+        semconv.SPANDAG_NODE_TYPE: "llm",
+        semconv.GEN_AI_OPERATION_NAME: "chat",
+        semconv.GEN_AI_REQUEST_MODEL: name,
+        semconv.GEN_AI_INPUT_MESSAGES: messages,
+    }
+    recording.tracer.start_span(f"chat {name}", attributes=attributes).end()
+
+
+def test_a_message_that_is_repeated_is_found_where_it_first_appears(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    first = '{"role":"user","parts":[{"type":"text","content":"the \\"first\\" question"}]}'
+    call = '{"role":"assistant","parts":[{"type":"tool_call","name":"add","arguments":{"left":0.25}}]}'
+    last = '{"role":"user","parts":[{"type":"text","content":"go on"}]}'
+    with spandag.run("r"):
+        chat(recording, "m1", f"[{first},{last}]")
+        chat(recording, "m2", f"[{first},{call},{last}]")
+    and_indexed()
+
+    for wanted, model in (('"first"', "m1"), ("0.25", "m2"), ("left", "m2")):
+        [hit] = query.search(recording.store, wanted).hits
+        assert (hit.name, hit.found_in, marked(hit)) == (model, "input", [wanted])
+    # Of those that are asked for.
+    assert names(recording, text="first", model="m2") == ["m2"]
+
+
+def test_text_within_a_long_one_is_found_behind_its_preview(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    run_saying("x" * 39_990 + " here it is " + "y" * 60_000)
+    and_indexed()
+
+    [hit] = query.search(recording.store, "here it is").hits
+
+    assert (hit.name, hit.found_in, marked(hit)) == ("tool0", "output", ["here it is"])
+
+
+def test_secrets_were_never_there_to_be_found(recording: Recording, and_indexed: Callable[[], None]) -> None:
+    run_saying("Authorization: Bearer sk-abcdefghijklmnopqrstuvwxyz123456")
+    and_indexed()
+
+    assert query.search(recording.store, "abcdefghijklmnop").hits == []
+    assert names(recording, text="Authorization") == ["tool0"]
+
+
+def test_every_character_is_found_in_its_other_case_by_the_pattern_as_well() -> None:
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        lower = folded(character)
+        assert len(lower) == 1
+        if lower != character and not (character.isascii() and lower not in "k"):
+            assert like(character) == like(lower) == "%_%"
+
+
+@given(st.text(), st.text(min_size=1, max_size=5))
+def test_marks_are_where_the_text_is(text: str, wanted: str) -> None:
+    match = Wanted(wanted).match("output", text + wanted + text)
+
+    assert match is not None
+    assert match.marks
+    for start, end in match.marks:
+        there = match.excerpt[start:end]
+        assert folded(there) == "".join(" " if c.isspace() else c for c in folded(wanted))
+
+
+# --- filters -----------------------------------------------------------------------------
+
+
+def test_filters_list_what_they_leave(recording: Recording) -> None:
+    kepler()
+    run_saying("a", session="bob")
+
+    assert names(recording, node_type="tool") == ["tool0", "read_csv"]
+    assert names(recording, node_type="tool", session="alice") == ["read_csv"]
+    assert names(recording, node_type="phase") == ["control", "planning"]
+    assert names(recording, model="own-model") == ["own-model"]
+    assert names(recording, agent="analyst", node_type="agent") == ["analyst", "analyst"]
+    assert names(recording, status="failed", node_type="tool") == ["read_csv"]
+    assert names(recording, error="", node_type="tool") == ["read_csv"]
+    assert names(recording, error="PLANETS", node_type="tool") == ["read_csv"]
+    assert names(recording, error="other") == []
+    assert names(recording, session="nobody") == []
+    assert names(recording, run="last") == ["tool0", "r"]
+    assert names(recording, text="tool", run="last", node_type="run") == []
+
+
+def test_time_and_duration_are_limits(recording: Recording) -> None:
+    second = 10**9
+    with spandag.run("r"):
+        for name, start, end in (("short", 100, 101), ("long", 200, 220), ("open", 300, None)):
+            attributes = {semconv.SPANDAG_NODE_TYPE: "tool", semconv.GEN_AI_TOOL_NAME: name}
+            span = recording.tracer.start_span(name, attributes=attributes, start_time=start * second)
+            if end is not None:
+                span.end(end_time=end * second)
+
+    def found(**asked: int) -> list[str]:
+        return names(recording, node_type="tool", **asked)
+
+    assert found() == ["open", "long", "short"]
+    assert found(since=200 * second) == ["open", "long"]
+    assert found(until=200 * second) == ["short"]
+    assert found(since=100 * second, until=101 * second) == ["short"]
+    assert found(min_duration=20 * second) == ["long"]
+    assert found(max_duration=second) == ["short"]
+    assert found(min_duration=2 * second, max_duration=3 * second) == []
+
+
+def test_what_nobody_holds_open_is_open(recording: Recording) -> None:
+    run_saying("a")
+    with connected(recording.url) as connection:
+        connection.execute(
+            sql(
+                "UPDATE dag_nodes SET status = 'running', ended_at = NULL, writer_id = NULL WHERE name = 'tool0'"
+            )
+        )
+
+    assert names(recording, status="open") == ["tool0"]
+    assert names(recording, status="running") == names(recording, status="interrupted") == []
+    [hit] = query.search(recording.store, node_type="tool").hits
+    assert hit.status == "open"
+    with connected(recording.url) as connection:
+        connection.execute(sql("UPDATE dag_nodes SET writer_id = 'gone' WHERE name = 'tool0'"))
+    assert names(recording, status="interrupted") == ["tool0"]
+    assert names(recording, status="open") == []
+
+
+def test_spans_of_other_libraries_are_found_where_they_are_asked_for(recording: Recording) -> None:
+    with spandag.run("r"), recording.tracer.start_as_current_span("GET /planets"):
+        pass
+
+    assert names(recording, text="planets") == []
+    assert names(recording, text="planets", node_type="span") == ["GET /planets"]
+
+
+def test_a_run_that_goes_on_is_searched_as_it_is(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    with spandag.run("outer"), spandag.phase("planning"):
+        with spandag.agent("planner"), spandag.tool("look") as tool:
+            tool.set_output("a star")
+        and_indexed()
+        with spandag.tool("again") as tool:
+            tool.set_output("a star, too")
+
+        hits = query.search(recording.store, "a star").hits
+
+        assert [(hit.name, hit.path) for hit in hits] == [
+            ("again", ["planning"]),
+            ("look", ["planning", "planner"]),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"node_type": "toll"}, "there is no type 'toll'; known are run, phase"),
+        ({"status": "broken"}, "there is no status 'broken'; known are completed"),
+        ({"cursor": "xyz"}, "'xyz' is no cursor"),
+        ({"text": "x" * 1001}, "the text to search for has 1,001 characters; at most 1,000"),
+        ({"error": "x" * 1001}, "the text of the error has 1,001 characters"),
+        ({"since": 2, "until": 2}, "nothing starts before it starts"),
+        ({"min_duration": 2, "max_duration": 1}, "nothing takes longer"),
+        ({"run": "zz"}, "no run starts with 'zz'"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(recording: Recording, asked: dict[str, Any], message: str) -> None:
+    run_saying("a")
+
+    with pytest.raises(QueryError) as raised:
+        query.search(recording.store, **asked)
+
+    assert str(raised.value).startswith(message)
+    assert "\n" not in str(raised.value)
+
+
+# --- pages -------------------------------------------------------------------------------
+
+
+def test_pages_hold_everything_once_while_others_write(recording: Recording) -> None:
+    for _ in range(3):
+        run_saying(*["needle"] * 5)
+    # All at the same time.
+    with connected(recording.url) as connection:
+        connection.execute(sql("UPDATE dag_nodes SET started_at = 1000, ended_at = 2000"))
+        connection.execute(sql("UPDATE workflow_runs SET started_at = 1000, ended_at = 2000"))
+    everything = query.search(recording.store, "needle", limit=100).hits
+    assert len(everything) == 15
+    for text in ("needle", None):
+        whole = query.search(recording.store, text, node_type="tool", limit=100).hits
+        found: list[Hit] = []
+        cursor = None
+        while True:
+            page = query.search(recording.store, text, node_type="tool", limit=4, cursor=cursor)
+            found += page.hits
+            cursor = page.cursor
+            if cursor is None:
+                break
+            run_saying("needle")
+        assert found == whole
+        with connected(recording.url) as connection:
+            newer = "(SELECT id FROM workflow_runs WHERE started_at > 1000)"
+            connection.execute(sql(f"DELETE FROM dag_nodes WHERE run_id IN {newer}"))
+            connection.execute(sql("DELETE FROM workflow_runs WHERE started_at > 1000"))
+
+
+def test_a_search_whose_time_is_over_says_how_to_go_on(recording: Recording) -> None:
+    oldest = run_saying("needle")
+    for _ in range(3):
+        run_saying("hay")
+
+    page = query.search(recording.store, "needle", seconds=0)
+    looked = 1
+    while not page.hits:
+        assert (page.runs, page.cursor is not None) == (1, True)
+        page = query.search(recording.store, "needle", seconds=0, cursor=page.cursor)
+        looked += 1
+
+    assert (looked, page.hits[0].run_id, page.cursor) == (4, oldest, None)
+    assert query.search(recording.store, "needle", seconds=math.inf).runs == 4
+
+
+# --- the index ---------------------------------------------------------------------------
+
+
+def test_with_the_index_only_runs_that_can_have_it_are_looked_at(recording: Recording) -> None:
+    wanted = run_saying("a needle")
+    for _ in range(3):
+        run_saying("hay")
+    assert build(recording).added == 4
+
+    page = query.search(recording.store, "needle", seconds=0)
+
+    assert (page.runs, page.used_index, [hit.run_id for hit in page.hits]) == (1, True, [wanted])
+    without = query.search(recording.store, "needle", use_index=False)
+    assert (without.runs, without.used_index, without.hits) == (4, False, page.hits)
+    assert not query.search(recording.store, "ne").used_index
+
+
+def test_what_comes_after_the_index_is_found_and_indexed_the_next_time(recording: Recording) -> None:
+    with spandag.run("old"):
+        context = spandag.current().span.get_span_context()  # type: ignore[union-attr]
+    build(recording)
+    new = run_saying("needle")
+    # A late span of a run that is indexed.
+    from opentelemetry import trace
+
+    attributes = {semconv.SPANDAG_NODE_TYPE: "tool", semconv.GEN_AI_TOOL_NAME: "late needle"}
+    parent = trace.set_span_in_context(trace.NonRecordingSpan(context))
+    recording.tracer.start_span("late", context=parent, attributes=attributes).end()
+
+    for _ in range(2):
+        hits = query.search(recording.store, "needle").hits
+        assert {(hit.run_id, hit.name) for hit in hits} == {
+            (new, "tool0"),
+            (format(context.trace_id, "032x"), "late needle"),
+        }
+        added = build(recording).added
+    assert added == 0
+
+
+def test_building_again_indexes_only_what_is_new(recording: Recording) -> None:
+    run_saying("a")
+    reports: list[tuple[int, int | None]] = []
+
+    assert build(recording).added == 1
+    run_saying("b")
+    built = build(recording, report=lambda *report: reports.append(report))
+
+    assert (built.runs, built.added, reports) == (2, 1, [(0, 1), (1, 1)])
+    assert build(recording).added == 0
+
+
+def test_building_that_was_stopped_goes_on(recording: Recording) -> None:
+    for _ in range(3):
+        run_saying(*["needle"] * 3)
+
+    def stop(done: int, total: int | None) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(recording, report=stop)
+
+    assert len(query.search(recording.store, "needle").hits) == 9
+    built = build(recording)
+    assert (built.runs, built.added) == (3, 1)
+
+
+def test_a_run_that_was_half_indexed_is_searched_without_and_indexed_anew(recording: Recording) -> None:
+    run_id = run_saying("needle")
+    build(recording)
+    with connected(recording.url) as connection:
+        text_index.forget(connection, run_id, 1)
+
+    assert names(recording, text="needle") == ["tool0"]
+    assert build(recording).added == 1
+    assert query.search(recording.store, "needle").used_index
+    assert names(recording, text="needle") == ["tool0"]
+
+
+def test_removed_runs_leave_nothing_in_the_index(recording: Recording) -> None:
+    old, new = run_saying(*["needle"] * 3), run_saying("needle")
+    build(recording)
+
+    remove(recording.url, [old])
+
+    assert [hit.run_id for hit in query.search(recording.store, "needle").hits] == [new]
+    with connected(recording.url) as connection:
+        assert text_index.runs_with(connection, "needle") == {new}
+        assert connection.execute(sql("SELECT run_id FROM text_index_runs")).scalars().all() == [new]
+    assert check(recording.url).ok
+    assert build(recording).removed == 0
+
+
+def test_a_run_that_was_removed_unnoticed_is_not_found_and_is_taken_out(recording: Recording) -> None:
+    run_id = run_saying("needle")
+    build(recording)
+    with connected(recording.url) as connection:
+        for table, key in (
+            ("dag_nodes", "run_id"),
+            ("messages", "run_id"),
+            ("node_messages", "run_id"),
+            ("workflow_runs", "id"),
+        ):
+            connection.execute(sql(f"DELETE FROM {table} WHERE {key} = :run_id"), {"run_id": run_id})
+
+    assert query.search(recording.store, "needle").hits == []
+    found = [finding for finding in check(recording.url).findings if finding.table == "text_index_runs"]
+    assert [(finding.rows, finding.wrong) for finding in found] == [(1, False)]
+    assert build(recording).removed == 1
+    with connected(recording.url) as connection:
+        assert text_index.runs_with(connection, "needle") == set()
+
+
+def test_retention_works_with_an_index(recording: Recording) -> None:
+    run_saying("needle")
+    build(recording)
+    set_retention(recording.url, 1, None)
+
+    assert prune(recording.url, now=2**62 + 3 * DAY_NS).runs == 1
+    assert query.search(recording.store, "needle").hits == []
+
+
+def test_an_index_is_no_stranger_to_the_store(recording: Recording) -> None:
+    run_saying("needle")
+    build(recording)
+
+    checked = check(recording.url)
+    assert (checked.ok, checked.schema) == (True, [])
+    [row] = [table for table in stats(recording.url).tables if table.table == "text_index"]
+    assert row.rows > 0
+    assert row.bytes > 0
+    with spandag.open_store(recording.url) as again:
+        assert len(query.search(again, "needle").hits) == 1
+
+
+def test_an_index_that_is_dropped_leaves_no_table(recording: Recording) -> None:
+    run_saying("needle")
+    build(recording)
+
+    assert drop_index(recording.url).dropped
+    assert not drop_index(recording.url).dropped
+    assert not query.search(recording.store, "needle").used_index
+    assert names(recording, text="needle") == ["tool0"]
+    with connected(recording.url) as connection:
+        assert not text_index.exists(connection)
+    assert "text_index" not in {table.table for table in stats(recording.url).tables}
+
+
+def test_going_back_to_an_older_revision_removes_the_index(recording: Recording) -> None:
+    run_saying("needle")
+    build(recording)
+    recording.store.close()
+
+    downgrade_to(recording.url, "0002")
+
+    with connected(recording.url) as connection:
+        assert not text_index.exists(connection)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_without_fts5_searching_works_and_building_says_why_it_does_not(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = run_saying("needle"), run_saying("needle")
+    build(recording)
+    with monkeypatch.context() as patched:
+        patched.setattr(text_index, "has_fts5", lambda connection: False)
+
+        page = query.search(recording.store, "needle")
+        assert (len(page.hits), page.used_index) == (2, False)
+        for work in (build_index, drop_index):
+            with pytest.raises(StoreError, match="built without FTS5; searching works without it"):
+                work(recording.url)
+        remove(recording.url, [old])
+        assert check(recording.url).ok
+
+    with connected(recording.url) as connection:
+        assert text_index.runs_with(connection, "needle") == {new}
+    build(recording)
+    run_saying("needle")
+    build(recording)
+    with connected(recording.url) as connection:
+        count = connection.execute(sql("SELECT count(*) FROM text_index_docsize")).scalar_one()
+        named = connection.execute(
+            sql("SELECT sum(last_doc - first_doc + 1) FROM text_index_slices")
+        ).scalar_one()
+    assert count == named
+    assert len(query.search(recording.store, "needle").hits) == 2
+
+
+def test_hits_are_drawn_as_in_the_golden_file(recording: Recording) -> None:
+    kepler()
+    hits = [
+        hit for text in ("the law", "table", "log space") for hit in query.search(recording.store, text).hits
+    ]
+    hits += query.search(recording.store, node_type="phase").hits
+
+    drawn = re.sub(r"(?<=\S) +", " ", normal(to_text(render_search(hits, Page(width=140)))))
+    assert drawn == (GOLDEN / "search.txt").read_text(encoding="utf-8")
+    [line] = [line for line in render_search(hits, Page()) if "log space" in to_text([line])]
+    assert [text for text, style in line if style == MARKED] == ["log space"]
+
+
+def test_json_has_the_columns_of_the_store(recording: Recording) -> None:
+    kepler()
+
+    [hit] = as_json(query.search(recording.store, "in log").hits)
+
+    assert list(hit) == [
+        "run_id",
+        "run_name",
+        "node_id",
+        "node_type",
+        "name",
+        "agent",
+        "model",
+        "status",
+        "started_at",
+        "ended_at",
+        "error_type",
+        "path",
+        "found_in",
+        "excerpt",
+        "marks",
+        "cursor",
+    ]
