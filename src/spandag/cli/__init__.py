@@ -14,6 +14,8 @@ COMMANDS = {
     "tree": ("spandag.cli.tree:tree", "Show everything that happened in a run, as a tree."),
     "node": ("spandag.cli.node:node", "Show one node with its content."),
     "redos": ("spandag.cli.redos:redos", "Show what was done again, why, and with what success."),
+    "diff": ("spandag.cli.diff:diff", "Show what is different between two attempts, forks or runs."),
+    "replay": ("spandag.cli.replay:replay", "Play a run back as it happened."),
     "import": ("spandag.cli.import_:import_", "Copy the runs of another program into the store."),
     "db": ("spandag.cli.db:db", "Look after the store: its schema, its health and its size."),
     "demo": ("spandag.cli.demo:demo", "Let agents discover Kepler's third law, and show the run."),

@@ -6,6 +6,8 @@ What they return is data; `spandag.query.render` makes text of it.
 from __future__ import annotations
 
 from spandag.query.as_json import as_json
+from spandag.query.diff import Diff, Difference, DiffSide, Divergence, NodePair, diff
+from spandag.query.diff_content import ContentChange, MessageChange
 from spandag.query.errors import QueryError
 from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.redos import AttemptSummary, Redo, redos
@@ -17,9 +19,16 @@ from spandag.query.tree_node import TreeNode
 
 __all__ = [
     "AttemptSummary",
+    "ContentChange",
+    "Diff",
+    "DiffSide",
+    "Difference",
+    "Divergence",
     "Message",
+    "MessageChange",
     "NodeDetail",
     "NodeId",
+    "NodePair",
     "QueryError",
     "Redo",
     "Run",
@@ -28,6 +37,7 @@ __all__ = [
     "Tree",
     "TreeNode",
     "as_json",
+    "diff",
     "node",
     "redos",
     "resolve_node",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from spandag.query.render.changes import render_changes
+from spandag.query.render.diff import render_diff
+from spandag.query.render.diff_markdown import diff_markdown
 from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.node import render_node
 from spandag.query.render.redos import render_redos
@@ -12,7 +14,9 @@ from spandag.query.render.tree import render_header, render_tree, shown_errors
 __all__ = [
     "Line",
     "Page",
+    "diff_markdown",
     "render_changes",
+    "render_diff",
     "render_header",
     "render_node",
     "render_redos",
