@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from spandag.query.diff_content import ContentChange, Contents
-from spandag.query.diff_nodes import DIVERGES, Compared, compared
+from spandag.query.diff_content import Contents
+from spandag.query.diff_nodes import DIVERGES, NodePair, compared
 from spandag.query.diff_sides import LoadedSide, sides
 from spandag.query.runs import REDO, UNCOUNTED_TYPES, Run, summary
 from spandag.query.spent import Spent
@@ -14,8 +15,12 @@ from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store
+from spandag.store.facts import TREE_COLUMNS
 
 __all__ = ["Diff", "DiffSide", "Difference", "Divergence", "NodePair", "diff"]
+
+
+_ID, _NODE_TYPE, _STATUS = map(TREE_COLUMNS.index, ("id", "node_type", "status"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,36 +95,6 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class NodePair:
-    """What stands at one place of both sides.
-
-    Attributes:
-        a: The node of the first side; None where only the second one has it.
-        b: The node of the second side; None where only the first one has it.
-        depth: 0 at the top of what is compared.
-        above: The place in `Diff.pairs` of the pair above it; None at the top.
-        differs: What is not the same: ``structure`` where one of them is missing, ``node_type``, ``name``,
-            ``model``, ``hypothesis``, ``input``, ``prompt``, ``tool_call``, ``output``, ``error``, ``status``,
-            ``outcome``, and of model calls ``tokens`` and ``cost``. Empty where all is the same but time.
-        content: The messages that are not the same, with whole texts; None where they were not loaded.
-    """
-
-    a: TreeNode | None
-    b: TreeNode | None
-    depth: int
-    above: int | None
-    differs: tuple[str, ...]
-    content: list[ContentChange] | None
-
-    @property
-    def node(self) -> TreeNode:
-        """The node of the second side, or of the first one where only that has it."""
-        node = self.b or self.a
-        assert node is not None
-        return node
-
-
-@dataclass(frozen=True, slots=True)
 class Divergence:
     """Where two sides begin to differ in more than time.
 
@@ -187,24 +162,25 @@ def diff(store: Store, a: str, b: str | None = None, *, limit: int | None = 20) 
             connection,
             side_a.rows.run.id,
             side_b.rows.run.id,
-            {node.id for node in side_a.nodes},
-            {node.id for node in side_b.nodes},
+            None if side_a.node is None else {row[_ID] for row in side_a.node_rows},
+            None if side_b.node is None else {row[_ID] for row in side_b.node_rows},
         )
-        found = compared(side_a, side_b, contents.said())
-        place_and_what = _first_divergence(found, with_content=contents.has_a and contents.has_b)
-        pairs = _pairs(found, contents, None if place_and_what is None else place_and_what[0], limit)
-    one_sided = [pair for pair in pairs if pair.a is None or pair.b is None]
-    changed = sum(bool(pair.differs) for pair in pairs) - len(one_sided)
+        pairs = compared(side_a, side_b, contents.said())
+        place_and_what = _first_divergence(pairs, with_content=contents.has_a and contents.has_b)
+        _load_content(pairs, contents, None if place_and_what is None else place_and_what[0], limit)
+    differ = [pair for pair in pairs if pair.differs]
+    only_a = sum(pair.b is None for pair in differ)
+    only_b = sum(pair.a is None for pair in differ)
     first, second = _side(side_a, contents.has_a), _side(side_b, contents.has_b)
     return Diff(
         a=first,
         b=second,
         difference=_difference(first, second),
         has_content=contents.has_a and contents.has_b,
-        same=len(pairs) - changed - len(one_sided),
-        changed=changed,
-        only_a=sum(pair.b is None for pair in one_sided),
-        only_b=sum(pair.a is None for pair in one_sided),
+        same=len(pairs) - len(differ),
+        changed=len(differ) - only_a - only_b,
+        only_a=only_a,
+        only_b=only_b,
         first_divergence=None
         if place_and_what is None
         else Divergence(place_and_what[1], place_and_what[0], pairs[place_and_what[0]]),
@@ -212,45 +188,41 @@ def diff(store: Store, a: str, b: str | None = None, *, limit: int | None = 20) 
     )
 
 
-def _pairs(
-    found: Sequence[Compared], contents: Contents, first: int | None, limit: int | None
-) -> list[NodePair]:
-    """The pairs, with the content of the first ones that differ and of the first divergence."""
-    pairs = [NodePair(*each, None) for each in found]
-    changed = [place for place, pair in enumerate(pairs) if pair.differs]
-    shown = changed if limit is None else changed[:limit]
-    if first is not None and first not in shown:
-        shown = [*shown, first]
-    both = [
-        (place, (a.node_type, a.id, b.id))
-        for place in shown
-        if (a := pairs[place].a) is not None and (b := pairs[place].b) is not None
+def _load_content(pairs: list[NodePair], contents: Contents, first: int | None, limit: int | None) -> None:
+    """Give the first pairs that differ, and the first divergence, their content."""
+    if not (contents.has_a and contents.has_b):
+        return
+    both = [place for place, pair in enumerate(pairs) if pair.differs and pair.a is not None and pair.b]
+    shown = both[:limit]
+    if first is not None and first in both and first not in shown:
+        shown.append(first)
+    ids = [
+        (a.node_type, a.id, b.id)
+        for a, b, *_ in map(pairs.__getitem__, shown)
+        if a is not None and b is not None
     ]
-    if contents.has_a and contents.has_b:
-        loaded = contents.changes([ids for _, ids in both])
-        for (place, _), content in zip(both, loaded, strict=True):
-            pairs[place] = replace(pairs[place], content=content)
-    return pairs
+    for place, content in zip(shown, contents.changes(ids), strict=True):
+        pairs[place] = pairs[place]._replace(content=content)
 
 
-def _first_divergence(found: Sequence[Compared], *, with_content: bool) -> tuple[int, str] | None:
+def _first_divergence(pairs: Sequence[NodePair], *, with_content: bool) -> tuple[int, str] | None:
     """The first pair that differs and in what: what goes in when it starts, what comes out when it ends."""
     before, after = DIVERGES
     if not with_content:
         # Tokens are then the only trace that a call leaves of what was said.
         after = ("tokens", *after)
     open_pairs: list[int] = []
-    for place, (_, _, depth, _, differs) in enumerate(found):
+    for place, (_, _, depth, _, differs, _) in enumerate(pairs):
         while len(open_pairs) > depth:
             ended = open_pairs.pop()
-            if what := _first(found[ended][4], after):
+            if what := _first(pairs[ended].differs, after):
                 return ended, what
         if what := _first(differs, before):
             return place, what
         open_pairs.append(place)
     while open_pairs:
         ended = open_pairs.pop()
-        if what := _first(found[ended][4], after):
+        if what := _first(pairs[ended].differs, after):
             return ended, what
     return None
 
@@ -261,12 +233,12 @@ def _first(differs: Sequence[str], wanted: Sequence[str]) -> str | None:
 
 def _side(side: LoadedSide, has_content: bool) -> DiffSide:
     run, node = summary(side.rows), side.node
-    counted = [each for each in side.nodes if each.node_type not in UNCOUNTED_TYPES]
+    types = Counter(row[_NODE_TYPE] for row in side.node_rows)
+    failed = Counter(row[_NODE_TYPE] for row in side.node_rows if row[_STATUS] == "failed")
     branch = None
     if node is not None and node.parent_node_id is not None:
         above = next((each for each in side.tree.nodes if each.id == node.parent_node_id), None)
         branch = above if above is not None and above.node_type == NodeType.BRANCH_POINT else None
-    types = [each.node_type for each in counted]
     return DiffSide(
         run=run,
         node=node,
@@ -277,12 +249,14 @@ def _side(side: LoadedSide, has_content: bool) -> DiffSide:
         has_content=has_content,
         started_at=run.started_at if node is None else node.started_at,
         ended_at=run.ended_at if node is None else node.ended_at,
-        nodes=run.nodes if node is None else len(counted),
-        tool_calls=types.count(NodeType.TOOL) + types.count(NodeType.CODE),
-        failed=sum(each.status == "failed" for each in counted),
+        nodes=run.nodes
+        if node is None
+        else sum(types.values()) - sum(types[each] for each in UNCOUNTED_TYPES),
+        tool_calls=types[NodeType.TOOL] + types[NodeType.CODE],
+        failed=sum(failed.values()) - sum(failed[each] for each in UNCOUNTED_TYPES),
         redos=sum(branch.kind == REDO for branch in side.rows.branches)
         if node is None
-        else sum(each.node_type == NodeType.BRANCH_POINT for each in side.nodes),
+        else types[NodeType.BRANCH_POINT],
         spent=run.spent if node is None else node.spent,
     )
 

@@ -7,13 +7,14 @@ count as the same.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from re import compile as pattern
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, or_, select
 
 from spandag.query.align import common
@@ -32,15 +33,16 @@ OUTPUT = "output"
 DIRECTIONS = ("system", "tools", "input", "output")
 
 _HASH_BYTES = 16
+# Of many hashes faster than to cut them out one by one.
+_EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
 _AS_MESSAGE = "message"
 # As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
-_CALL_ID = pattern(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
+_LONG_NUMBER = re.compile(r"[0-9]{15}")
+_CALL_ID = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
 
-Said = tuple[tuple[str, bytes], ...]
-"""By direction the hashes of what a node said, ids of tool calls left out."""
-
-NOTHING_SAID: Said = ()
+Said = dict[str, dict[str, bytes]]
+"""By direction and node the hashes of what was said; ids of tool calls make no difference to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ class Contents:
         connection: Of the store.
         run_a: Id of the first run.
         run_b: Id of the second run, which may be the same.
-        nodes_a: Ids of the nodes of the first run that are compared.
-        nodes_b: Ids of the nodes of the second run that are compared.
+        nodes_a: Ids of the nodes of the first run that are compared; None for all.
+        nodes_b: The same of the second run.
 
     Attributes:
         has_a: Whether the first run has any content.
@@ -102,24 +104,34 @@ class Contents:
         connection: Connection,
         run_a: str,
         run_b: str,
-        nodes_a: Collection[str],
-        nodes_b: Collection[str],
+        nodes_a: Collection[str] | None,
+        nodes_b: Collection[str] | None,
     ) -> None:
         self._connection = connection
         self._runs = (run_a, run_b)
         lists_a = read_message_lists(connection, run_a)
         lists_b = lists_a if run_a == run_b else read_message_lists(connection, run_b)
         self.has_a, self.has_b = bool(lists_a), bool(lists_b)
-        self._a, self._b = _by_node(lists_a, nodes_a), _by_node(lists_b, nodes_b)
+        self._a, self._b = _by_direction(lists_a, nodes_a), _by_direction(lists_b, nodes_b)
         self._normal: dict[bytes, bytes] = {}
-        if self.has_a and self.has_b:
-            self._make_normal()
 
-    def said(self) -> tuple[dict[str, Said], dict[str, Said]]:
-        """By node what it said, on both sides; nothing where not both runs have content."""
+    def said(self) -> tuple[Said, Said]:
+        """What both sides said; nothing where not both runs have content."""
         if not (self.has_a and self.has_b):
             return {}, {}
-        return self._said(self._a), self._said(self._b)
+        blobs_a = {blob for said in self._a.values() for blob in said.values()}
+        blobs_b = {blob for said in self._b.values() for blob in said.values()}
+        only_a, only_b = blobs_a - blobs_b, blobs_b - blobs_a
+        hashes_a = {h for blob in blobs_a for h in _hashes(blob)}
+        hashes_b = {h for blob in blobs_b for h in _hashes(blob)}
+        # Ids of tool calls can be in what is on one side only.
+        for run_id, hashes in zip(self._runs, (hashes_a - hashes_b, hashes_b - hashes_a), strict=True):
+            for digest, kind, content in self._with_ids(run_id, hashes):
+                self._normal[bytes(digest)] = _normal(kind, content)
+        if not self._normal:
+            return self._a, self._b
+        normal = {blob: self._normalised(blob) for blob in only_a | only_b}
+        return _replaced(self._a, normal), _replaced(self._b, normal)
 
     def changes(self, pairs: Sequence[tuple[str, str, str]]) -> list[list[ContentChange]]:
         """For each pair of nodes what is not the same, with whole texts.
@@ -146,9 +158,9 @@ class Contents:
         ]
 
     def _differing(self, node_type: str, a: str, b: str) -> Iterable[tuple[str, str, int, list[_Gap]]]:
-        in_a, in_b = self._a.get(a, {}), self._b.get(b, {})
         for direction in DIRECTIONS:
-            raw_a, raw_b = in_a.get(direction, b""), in_b.get(direction, b"")
+            raw_a = self._a.get(direction, {}).get(a, b"")
+            raw_b = self._b.get(direction, {}).get(b, b"")
             if raw_a == raw_b:
                 continue
             hashes_a, hashes_b = _hashes(raw_a), _hashes(raw_b)
@@ -158,27 +170,11 @@ class Contents:
             if gaps:
                 yield node_type, direction, len(same), gaps
 
-    def _said(self, lists: Mapping[str, Mapping[str, bytes]]) -> dict[str, Said]:
+    def _normalised(self, blob: bytes) -> bytes:
         normal = self._normal
-        if not normal:
-            return {node_id: tuple(sorted(said.items())) for node_id, said in lists.items()}
-        return {
-            node_id: tuple(
-                (direction, b"".join([normal.get(h, h) for h in _hashes(blob)]))
-                for direction, blob in sorted(said.items())
-            )
-            for node_id, said in lists.items()
-        }
-
-    def _make_normal(self) -> None:
-        """Look into what is on one side only, as far as ids of tool calls may be in it."""
-        blobs_a = {blob for said in self._a.values() for blob in said.values()}
-        blobs_b = {blob for said in self._b.values() for blob in said.values()}
-        hashes_a = {h for blob in blobs_a for h in _hashes(blob)}
-        hashes_b = {h for blob in blobs_b for h in _hashes(blob)}
-        for run_id, hashes in zip(self._runs, (hashes_a - hashes_b, hashes_b - hashes_a), strict=True):
-            for digest, kind, content in self._with_ids(run_id, hashes):
-                self._normal[bytes(digest)] = _normal(kind, content)
+        if len(blob) == _HASH_BYTES:
+            return normal.get(blob, blob)
+        return b"".join([normal.get(h, h) for h in _hashes(blob)])
 
     def _with_ids(self, run_id: str, hashes: Collection[bytes]) -> Iterable[tuple[bytes, str, str]]:
         table = schema.messages
@@ -188,7 +184,7 @@ class Contents:
         wanted = list(hashes)
         for start in range(0, len(wanted), _AT_ONCE):
             some = statement.where(table.c.hash.in_(wanted[start : start + _AT_ONCE]))
-            yield from (tuple(row) for row in self._connection.execute(some))
+            yield from self._connection.execute(some).tuples().all()
 
     def _texts(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, _Text]:
         table = schema.messages
@@ -208,18 +204,23 @@ _Text = tuple[str | None, str, str]
 _Gap = tuple[list[bytes], list[bytes]]
 
 
-def _by_node(
-    lists: Iterable[tuple[str, str, bytes]], node_ids: Collection[str]
-) -> dict[str, dict[str, bytes]]:
-    found: dict[str, dict[str, bytes]] = {}
+def _by_direction(lists: Iterable[tuple[str, str, bytes]], node_ids: Collection[str] | None) -> Said:
+    found: Said = {direction: {} for direction in DIRECTIONS}
     for node_id, direction, blob in lists:
-        if node_id in node_ids:
-            found.setdefault(node_id, {})[direction] = bytes(blob)
-    return found
+        if node_ids is None or node_id in node_ids:
+            found.setdefault(direction, {})[node_id] = blob
+    return {direction: said for direction, said in found.items() if said}
+
+
+def _replaced(said: Said, by: Mapping[bytes, bytes]) -> Said:
+    return {
+        direction: {node_id: by.get(blob, blob) for node_id, blob in of_nodes.items()}
+        for direction, of_nodes in said.items()
+    }
 
 
 def _hashes(blob: bytes) -> list[bytes]:
-    return [blob[i : i + _HASH_BYTES] for i in range(0, len(blob), _HASH_BYTES)]
+    return [blob] if len(blob) == _HASH_BYTES else _EACH_HASH.findall(blob)
 
 
 def _gaps(a: list[bytes], b: list[bytes], same: Sequence[tuple[int, int]]) -> list[_Gap]:
@@ -258,11 +259,19 @@ def _message(direction: str, text: _Text) -> Message:
 
 def _normal(kind: str, content: str) -> bytes:
     """The hash of a message without ids of tool calls."""
+    content = _CALL_ID.sub("", content)
     if kind == _AS_MESSAGE:
         with suppress(ValueError, RecursionError):
-            content = to_json(_without_ids(json.loads(content)), canonical=True)
-    content = _CALL_ID.sub("", content)
+            content = _canonical(content)
     return blake2b(content.encode(), digest_size=_HASH_BYTES, person=b"without ids").digest()
+
+
+def _canonical(content: str) -> str:
+    if not _LONG_NUMBER.search(content):
+        # Several times as fast, but not exact with numbers of that length.
+        with suppress(ValueError, TypeError):
+            return orjson.dumps(_without_ids(orjson.loads(content)), option=orjson.OPT_SORT_KEYS).decode()
+    return to_json(_without_ids(json.loads(content)), canonical=True)
 
 
 def _without_ids(message: Any) -> Any:

@@ -51,14 +51,14 @@ class LoadedSide:
         tree: The tree of its run.
         nodes: What is compared, every node after its parent.
         node: The first of them where not the whole run is compared.
-        by_id: The rows of all nodes of the run.
+        node_rows: The rows of `nodes`.
     """
 
     rows: TreeRows
     tree: Tree
     nodes: list[TreeNode]
     node: TreeNode | None
-    by_id: dict[str, Row]
+    node_rows: list[Row]
 
 
 def sides(connection: Connection, a: str, b: str | None) -> tuple[LoadedSide, LoadedSide]:
@@ -113,7 +113,7 @@ def _run(connection: Connection, loaded: dict[str, _Run], run_id: str) -> _Run:
 def _side(connection: Connection, loaded: dict[str, _Run], place: Place) -> LoadedSide:
     run = _run(connection, loaded, place.run_id)
     if place.node_id is None:
-        return LoadedSide(run.rows, run.tree, run.tree.nodes, None, run.by_id)
+        return _loaded(run, run.tree, run.tree.nodes, None)
     node_id = place.node_id
     if node_id.startswith(BRANCH_POINT_PREFIX):
         # What is compared is the redo that it stands for.
@@ -126,7 +126,12 @@ def _side(connection: Connection, loaded: dict[str, _Run], place: Place) -> Load
     end = start + 1
     while end < len(tree.nodes) and tree.nodes[end].depth > tree.nodes[start].depth:
         end += 1
-    return LoadedSide(run.rows, tree, tree.nodes[start:end], tree.nodes[start], run.by_id)
+    return _loaded(run, tree, tree.nodes[start:end], tree.nodes[start])
+
+
+def _loaded(run: _Run, tree: Tree, nodes: list[TreeNode], node: TreeNode | None) -> LoadedSide:
+    by_id = run.by_id
+    return LoadedSide(run.rows, tree, nodes, node, [by_id[each.id] for each in nodes])
 
 
 def _place(connection: Connection, text: str) -> Place:
