@@ -181,9 +181,12 @@ class Contents:
         statement = select(table.c.hash, table.c.format, table.c.content).where(
             table.c.run_id == run_id, or_(table.c.content.like("%call%"), table.c.content.like("%toolu%"))
         )
-        wanted = list(hashes)
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = statement.where(table.c.hash.in_(wanted[start : start + _AT_ONCE]))
+        if len(hashes) > _AT_ONCE:
+            # Most of what the run has: to look up each of them takes longer than to read all.
+            for rows in self._connection.execute(statement).tuples().partitions(_AT_ONCE):
+                yield from (row for row in rows if row[0] in hashes)
+        elif hashes:
+            some = statement.where(table.c.hash.in_(list(hashes)))
             yield from self._connection.execute(some).tuples().all()
 
     def _texts(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, _Text]:
