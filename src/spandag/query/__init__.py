@@ -11,6 +11,7 @@ from spandag.query.diff_content import ContentChange, MessageChange
 from spandag.query.errors import QueryError
 from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.redos import AttemptSummary, Redo, redos
+from spandag.query.replay import Replay, ReplayEvent, Rhythm, replay
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.runs import Run, runs
 from spandag.query.spent import Spent
@@ -31,6 +32,9 @@ __all__ = [
     "NodePair",
     "QueryError",
     "Redo",
+    "Replay",
+    "ReplayEvent",
+    "Rhythm",
     "Run",
     "SpanLink",
     "Spent",
@@ -40,6 +44,7 @@ __all__ = [
     "diff",
     "node",
     "redos",
+    "replay",
     "resolve_node",
     "resolve_run",
     "runs",
