@@ -183,11 +183,11 @@ class Contents:
         )
         if len(hashes) > _AT_ONCE:
             # Most of what the run has: to look up each of them takes longer than to read all.
-            for rows in self._connection.execute(statement).tuples().partitions(_AT_ONCE):
-                yield from (row for row in rows if row[0] in hashes)
+            for rows in self._connection.execute(statement).partitions(_AT_ONCE):
+                yield from ((digest, kind, text) for digest, kind, text in rows if digest in hashes)
         elif hashes:
             some = statement.where(table.c.hash.in_(list(hashes)))
-            yield from self._connection.execute(some).tuples().all()
+            yield from ((digest, kind, text) for digest, kind, text in self._connection.execute(some))
 
     def _texts(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, _Text]:
         table = schema.messages
