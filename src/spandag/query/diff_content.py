@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, or_, select
 
 from spandag.query.align import common
@@ -38,8 +37,8 @@ _EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
 _AS_MESSAGE = "message"
 # As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
-_LONG_NUMBER = re.compile(r"[0-9]{15}")
 _CALL_ID = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
+_OTHER_ID = re.compile(r'"(?:tool_call_)?id":(?!"")')
 
 Said = dict[str, dict[str, bytes]]
 """By direction and node the hashes of what was said; ids of tool calls make no difference to them."""
@@ -263,18 +262,11 @@ def _message(direction: str, text: _Text) -> Message:
 def _normal(kind: str, content: str) -> bytes:
     """The hash of a message without ids of tool calls."""
     content = _CALL_ID.sub("", content)
-    if kind == _AS_MESSAGE:
+    # Ids of other forms are told from arguments by where they stand, which takes longer to find out.
+    if kind == _AS_MESSAGE and _OTHER_ID.search(content):
         with suppress(ValueError, RecursionError):
-            content = _canonical(content)
+            content = to_json(_without_ids(json.loads(content)), canonical=True)
     return blake2b(content.encode(), digest_size=_HASH_BYTES, person=b"without ids").digest()
-
-
-def _canonical(content: str) -> str:
-    if not _LONG_NUMBER.search(content):
-        # Several times as fast, but not exact with numbers of that length.
-        with suppress(ValueError, TypeError):
-            return orjson.dumps(_without_ids(orjson.loads(content)), option=orjson.OPT_SORT_KEYS).decode()
-    return to_json(_without_ids(json.loads(content)), canonical=True)
 
 
 def _without_ids(message: Any) -> Any:
@@ -286,15 +278,15 @@ def _without_ids(message: Any) -> Any:
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         # As providers write it.
-        message = {**message, "tool_calls": [_left_out(call, "id") for call in calls]}
-    return _left_out(_part_without_id(message), "tool_call_id")
+        message = {**message, "tool_calls": [_blanked(call, "id") for call in calls]}
+    return _blanked(_part_without_id(message), "tool_call_id")
 
 
 def _part_without_id(part: Any) -> Any:
     if isinstance(part, dict) and part.get("type") in ("tool_call", "tool_call_response"):
-        return _left_out(part, "id")
+        return _blanked(part, "id")
     return part
 
 
-def _left_out(value: Any, key: str) -> Any:
-    return {k: v for k, v in value.items() if k != key} if isinstance(value, dict) and key in value else value
+def _blanked(value: Any, key: str) -> Any:
+    return {**value, key: ""} if isinstance(value, dict) and key in value else value
