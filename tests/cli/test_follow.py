@@ -15,7 +15,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -290,16 +290,18 @@ def test_an_interrupt_ends_it_with_130_and_no_traceback(
 
 
 class Terminal:
-    """``spandag tree --follow`` on a terminal of so many lines and columns."""
+    """``spandag tree --follow``, or another command, on a terminal of so many lines and columns."""
 
-    def __init__(self, url: str, *, lines: int, columns: int) -> None:
+    def __init__(
+        self, url: str, *, lines: int, columns: int, command: Sequence[str] = ("tree", "--follow")
+    ) -> None:
         self.output = ""
         self.pid, self._file = pty.fork()
         if self.pid == 0:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
             # Not the process's own environment, to which readline has added the size of another terminal.
             variables = {**os.environ, "TERM": "xterm-256color"}
-            os.execve(SPANDAG, [SPANDAG, "tree", "--follow", "--store", url], variables)
+            os.execve(SPANDAG, [SPANDAG, *command, "--store", url], variables)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

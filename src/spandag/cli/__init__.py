@@ -27,6 +27,8 @@ COMMANDS = {
     "costs": ("spandag.cli.costs:costs", "Show costs by agent, model, session, day or run."),
     "trajectories": ("spandag.cli.trajectories:trajectories", "Show an agent's last runs, as for a prompt."),
     "search": ("spandag.cli.search:search", "Find nodes by what they say, or of a kind."),
+    "diff": ("spandag.cli.diff:diff", "Show what is different between two attempts, forks or runs."),
+    "replay": ("spandag.cli.replay:replay", "Play a run back as it happened."),
     "import": ("spandag.cli.import_:import_", "Copy the runs of another program into the store."),
     "db": ("spandag.cli.db:db", "Look after the store: its schema, its health and its size."),
     "demo": ("spandag.cli.demo:demo", "Let agents discover Kepler's third law, and show the run."),

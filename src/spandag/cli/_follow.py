@@ -28,6 +28,7 @@ from spandag.query.render import (
 )
 from spandag.query.resolve import LAST, resolve_run
 from spandag.query.runs import Run, newest
+from spandag.query.tree import Tree
 from spandag.store import Store, open_store
 from spandag.store.errors import MissingStoreError
 
@@ -121,19 +122,27 @@ def _draw(following: Following, *, ids: bool, folded: Folds | None) -> None:
     with live:
         try:
             for _ in _looks(following):
-                live.update(segments(_on_screen(following, ids=ids, folded=folded)), refresh=True)
+                lines = on_screen(following.tree, ids=ids, now=time.time_ns(), folded=folded)
+                live.update(segments(lines), refresh=True)
         except KeyboardInterrupt:
             live.transient = False
             raise
     print_lines(render_tree(following.tree, page(), ids=ids, folded=folded))
 
 
-def _on_screen(following: Following, *, ids: bool, folded: Folds | None) -> list[Line]:
-    """The tree as far as the terminal has room: its header and its newest lines."""
+def on_screen(tree: Tree, *, ids: bool, now: int, folded: Folds | None = None) -> list[Line]:
+    """A tree as far as the terminal has room: its header and its newest lines.
+
+    Args:
+        tree: What to draw.
+        ids: Whether to show the beginning of each node's id.
+        now: The time in Unix nanoseconds, for how long what is running has been.
+        folded: Which of many like nodes are one line.
+    """
     size = shutil.get_terminal_size()
     # No line may wrap, whatever else a page does for narrow terminals.
     screen = Page(width=size.columns, encoding=page().encoding)
-    lines = render_tree(following.tree, page(), ids=ids, now=time.time_ns(), folded=folded)
+    lines = render_tree(tree, page(), ids=ids, now=now, folded=folded)
     room = max(size.lines - 1, 1)
     if len(lines) > room:
         below = max(room - _HEADER - 1, 1)

@@ -8,12 +8,15 @@ from __future__ import annotations
 from spandag.query.as_json import as_json
 from spandag.query.attempts import Attempt, attempts
 from spandag.query.costs import Cost, costs
+from spandag.query.diff import Diff, Difference, DiffSide, Divergence, NodePair, diff
+from spandag.query.diff_content import ContentChange, MessageChange
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.lineage import Lineage, LineageRun, lineage
 from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.path import path
 from spandag.query.rates import Rate, rates
 from spandag.query.redos import AttemptSummary, Redo, redos
+from spandag.query.replay import Replay, ReplayEvent, Rhythm, replay
 from spandag.query.resolve import NodeId, resolve_node, resolve_run
 from spandag.query.root_cause import FailedNode, Failure, LastCall, RootCause, root_cause
 from spandag.query.runs import Run, runs
@@ -33,7 +36,12 @@ __all__ = [
     "AmbiguousError",
     "Attempt",
     "AttemptSummary",
+    "ContentChange",
     "Cost",
+    "Diff",
+    "DiffSide",
+    "Difference",
+    "Divergence",
     "FailedNode",
     "Failure",
     "Found",
@@ -42,11 +50,16 @@ __all__ = [
     "Lineage",
     "LineageRun",
     "Message",
+    "MessageChange",
     "NodeDetail",
     "NodeId",
+    "NodePair",
     "QueryError",
     "Rate",
     "Redo",
+    "Replay",
+    "ReplayEvent",
+    "Rhythm",
     "RootCause",
     "Run",
     "RunSummary",
@@ -65,12 +78,14 @@ __all__ = [
     "as_json",
     "attempts",
     "costs",
+    "diff",
     "lineage",
     "node",
     "path",
     "rates",
     "recent_trajectories",
     "redos",
+    "replay",
     "resolve_node",
     "resolve_run",
     "root_cause",

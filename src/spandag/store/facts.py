@@ -255,6 +255,12 @@ def read_nodes(connection: Connection, run_id: str) -> list[tuple[Any, ...]]:
     return _rows(connection, schema.dag_nodes, TREE_COLUMNS, run_id)
 
 
+def read_message_lists(connection: Connection, run_id: str) -> list[tuple[str, str, bytes]]:
+    """For each node and direction the hashes of its messages in order, 16 bytes each; no content is read."""
+    rows = _rows(connection, schema.node_messages, ("node_id", "direction", "hashes"), run_id)
+    return cast("list[tuple[str, str, bytes]]", rows)
+
+
 def read_tree(connection: Connection, run: RunRecord) -> TreeRows:
     """What it takes to show the tree of a run whose derived columns are up to date."""
     rows = TreeRows(

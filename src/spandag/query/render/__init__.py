@@ -5,6 +5,8 @@ from __future__ import annotations
 from spandag.query.render.attempts import render_attempts
 from spandag.query.render.changes import render_changes
 from spandag.query.render.costs import render_costs
+from spandag.query.render.diff import render_diff
+from spandag.query.render.diff_markdown import diff_markdown
 from spandag.query.render.folding import NO_FOLDS, Folds, folds
 from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.lineage import render_lineage
@@ -28,10 +30,12 @@ __all__ = [
     "Folds",
     "Line",
     "Page",
+    "diff_markdown",
     "folds",
     "render_attempts",
     "render_changes",
     "render_costs",
+    "render_diff",
     "render_header",
     "render_lineage",
     "render_node",

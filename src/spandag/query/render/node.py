@@ -187,12 +187,12 @@ def _message(message: Message, page: Page) -> list[Line]:
         if part
     )
     lines = _section(page.line(who))
-    for text in _texts(message.content):
+    for text in message_texts(message.content):
         lines += _block(text, page)
     return lines
 
 
-def _texts(content: Any) -> Iterator[str]:
+def message_texts(content: Any) -> Iterator[str]:
     """What a message says, part by part, in the order of its parts."""
     if isinstance(content, dict) and isinstance(content.get("parts"), list):
         for part in content["parts"]:

@@ -1,0 +1,266 @@
+"""The nodes of two trees side by side: which belong together, and in what they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from spandag.query.align import align
+from spandag.query.diff_content import (
+    INPUT,
+    OUTPUT,
+    PROMPT,
+    TOOL_CALL,
+    ContentChange,
+    Said,
+    what_of,
+)
+from spandag.query.diff_sides import LoadedSide
+from spandag.query.tree_node import Row, TreeNode
+from spandag.semconv import NodeType
+from spandag.store.facts import TREE_COLUMNS
+
+STRUCTURE = "structure"
+
+DIVERGES: tuple[tuple[str, ...], tuple[str, ...]] = (
+    (STRUCTURE, "node_type", "name", "model", "hypothesis", INPUT, PROMPT, TOOL_CALL),
+    (OUTPUT, "error", "status", "outcome"),
+)
+"""What two paths part by: when something starts, and when it ends."""
+
+
+class NodePair(NamedTuple):
+    """What stands at one place of both sides.
+
+    Attributes:
+        a: The node of the first side; None where only the second one has it.
+        b: The node of the second side; None where only the first one has it.
+        depth: 0 at the top of what is compared.
+        above: The place in `spandag.query.Diff.pairs` of the pair above it; None at the top.
+        differs: What is not the same: ``structure`` where one of them is missing, ``node_type``, ``name``,
+            ``model``, ``hypothesis``, ``input``, ``prompt``, ``tool_call``, ``output``, ``error``, ``status``,
+            ``outcome``, and of model calls ``tokens`` and ``cost``. Empty where all is the same but time.
+        content: The messages that are not the same, with whole texts; None where they were not loaded.
+    """
+
+    # A tuple, since a comparison can have 100,000.
+
+    a: TreeNode | None
+    b: TreeNode | None
+    depth: int
+    above: int | None
+    differs: tuple[str, ...]
+    content: list[ContentChange] | None = None
+
+    @property
+    def node(self) -> TreeNode:
+        """The node of the second side, or of the first one where only that has it."""
+        node = self.b or self.a
+        assert node is not None
+        return node
+
+
+_ID, _NODE_TYPE, _NAME, _STEP_NUMBER, _ATTEMPT = map(
+    TREE_COLUMNS.index, ("id", "node_type", "name", "step_number", "attempt")
+)
+_OF_NODE = itemgetter(
+    *map(
+        TREE_COLUMNS.index,
+        ("status", "outcome", "model", "provider", "error_type", "error_message"),
+    )
+)
+
+
+class _Nodes:
+    """The nodes of one side, and what one sees of them when one looks for their like.
+
+    Attributes:
+        nodes: Every node after its parent.
+        rows: Their rows.
+        said: What they said.
+        hypotheses: Of branch points.
+        tops: Places of those at the top.
+        below: By place the places of the nodes directly below it.
+        keys: Type and name, or what else nodes have to have in common to belong together.
+    """
+
+    def __init__(self, side: LoadedSide, said: Said, numbers: dict[Hashable, int]) -> None:
+        self.nodes = side.nodes
+        self.rows = side.node_rows
+        self.said = said
+        branch_point = NodeType.BRANCH_POINT
+        self.hypotheses = {
+            row[_ID]: node.hypothesis
+            for row, node in zip(self.rows, self.nodes, strict=True)
+            if row[_NODE_TYPE] == branch_point
+        }
+        self.tops: list[int] = []
+        self.below: list[list[int]] = [_NOTHING_BELOW] * len(self.nodes)
+        self._numbers = numbers
+        self.keys = [self._number(_key(row)) for row in self.rows]
+        self._looks: tuple[list[int], ...] | None = None
+        self._put_in_place()
+
+    def _number(self, seen: Hashable) -> int:
+        # What is compared again and again is compared at once.
+        return self._numbers.setdefault(seen, len(self._numbers))
+
+    def _put_in_place(self) -> None:
+        top = self.nodes[0].depth if self.nodes else 0
+        way: list[int] = []
+        for place, node in enumerate(self.nodes):
+            del way[node.depth - top :]
+            if not way:
+                self.tops.append(place)
+            elif self.below[way[-1]]:
+                self.below[way[-1]].append(place)
+            else:
+                self.below[way[-1]] = [place]
+            way.append(place)
+
+    def looks(self, places: list[int]) -> list[list[int]]:
+        """What one sees of some of the nodes, the closest look first."""
+        if self._looks is None:
+            self._looks = self._all_looks()
+        return [[look[place] for place in places] for look in self._looks]
+
+    def _all_looks(self) -> tuple[list[int], ...]:
+        """The same in all that is below; the same by itself; of the same name; model calls of whatever model."""
+        number, keys = self._number, self.keys
+        by_itself = [
+            number((key, _OF_NODE(row), *(said.get(row[_ID]) for said in self.said.values())))
+            for key, row in zip(keys, self.rows, strict=True)
+        ]
+        with_all_below = by_itself.copy()
+        kinds = keys.copy()
+        for place in range(len(self.nodes) - 1, -1, -1):
+            node_type = self.rows[place][_NODE_TYPE]
+            if below := self.below[place]:
+                all_below = tuple([with_all_below[each] for each in below])
+                with_all_below[place] = number((by_itself[place], all_below))
+            if node_type == NodeType.LLM:
+                kinds[place] = number(node_type)
+            elif node_type in _BY_KEY:
+                # By what they are called for, whatever they do: the third iteration belongs to the third one.
+                with_all_below[place] = by_itself[place] = keys[place]
+        return with_all_below, by_itself, keys, keys, kinds
+
+
+_NOTHING_BELOW: list[int] = []
+_BY_KEY = frozenset({NodeType.ITERATION, NodeType.BRANCH_POINT})
+
+
+def _key(row: Row) -> Hashable:
+    node_type = row[_NODE_TYPE]
+    if node_type == NodeType.ITERATION and row[_STEP_NUMBER] is not None:
+        return node_type, row[_STEP_NUMBER]
+    if node_type == NodeType.BRANCH_POINT:
+        return node_type, row[_NAME], row[_ATTEMPT]
+    return node_type, row[_NAME]
+
+
+def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) -> list[NodePair]:
+    """The nodes of both sides in pairs, every pair after the one above it.
+
+    Args:
+        side_a: The first side.
+        side_b: The second side.
+        said: What they said.
+    """
+    numbers: dict[Hashable, int] = {}
+    a, b = _Nodes(side_a, said[0], numbers), _Nodes(side_b, said[1], numbers)
+    result: list[NodePair] = []
+    # What is still to come, the next one last.
+    to_come: list[tuple[int | None, int | None, int, int | None]] = []
+
+    def come(tops_a: list[int], tops_b: list[int], depth: int, above: int | None) -> None:
+        if len(tops_a) == len(tops_b) == 1 and (above is None or a.keys[tops_a[0]] == b.keys[tops_b[0]]):
+            to_come.append((tops_a[0], tops_b[0], depth, above))
+            return
+        if [a.keys[i] for i in tops_a] == [b.keys[j] for j in tops_b]:
+            both = zip(reversed(tops_a), reversed(tops_b), strict=True)
+            to_come.extend([(i, j, depth, above) for i, j in both])
+            return
+        pairs = align(a.looks(tops_a), b.looks(tops_b)) if tops_a and tops_b else []
+        rows: list[tuple[int | None, int | None, int, int | None]] = []
+        before_a = before_b = 0
+        for i, j in [*pairs, (len(tops_a), len(tops_b))]:
+            rows += [(place, None, depth, above) for place in tops_a[before_a:i]]
+            rows += [(None, place, depth, above) for place in tops_b[before_b:j]]
+            if i < len(tops_a) and j < len(tops_b):
+                rows.append((tops_a[i], tops_b[j], depth, above))
+            before_a, before_b = i + 1, j + 1
+        to_come.extend(reversed(rows))
+
+    make = tuple.__new__
+    come(a.tops, b.tops, 0, None)
+    while to_come:
+        in_a, in_b, depth, above = to_come.pop()
+        place = len(result)
+        node_a = None if in_a is None else a.nodes[in_a]
+        node_b = None if in_b is None else b.nodes[in_b]
+        if in_a is None or in_b is None:
+            differs: tuple[str, ...] = (STRUCTURE,)
+        else:
+            differs = _differs(a, in_a, b, in_b)
+        result.append(make(NodePair, (node_a, node_b, depth, above, differs, None)))
+        below_a = [] if in_a is None else a.below[in_a]
+        below_b = [] if in_b is None else b.below[in_b]
+        if below_a or below_b:
+            come(below_a, below_b, depth + 1, place)
+    return result
+
+
+_SILENT: dict[str, bytes] = {}
+
+
+def _differs(a: _Nodes, in_a: int, b: _Nodes, in_b: int) -> tuple[str, ...]:
+    row_a, row_b = a.rows[in_a], b.rows[in_b]
+    node_type = row_a[_NODE_TYPE]
+    is_llm = node_type == row_b[_NODE_TYPE] == NodeType.LLM
+    found: list[str] = []
+    if a.keys[in_a] != b.keys[in_b] or _OF_NODE(row_a) != _OF_NODE(row_b):
+        found += _of_nodes(row_a, row_b, is_llm=is_llm)
+    id_a, id_b = row_a[_ID], row_b[_ID]
+    if node_type == NodeType.BRANCH_POINT and a.hypotheses[id_a] != b.hypotheses.get(id_b):
+        found.append("hypothesis")
+    for direction in a.said.keys() | b.said.keys() if a.said.keys() != b.said.keys() else a.said:
+        if a.said.get(direction, _SILENT).get(id_a) != b.said.get(direction, _SILENT).get(id_b):
+            what = what_of(node_type, direction)
+            if what not in found:
+                found.append(what)
+    if is_llm:
+        spent_a, spent_b = a.nodes[in_a].spent, b.nodes[in_b].spent
+        if spent_a is not spent_b:
+            if spent_a[1:3] != spent_b[1:3]:
+                found.append("tokens")
+            if spent_a.cost_usd != spent_b.cost_usd:
+                found.append("cost")
+    if len(found) > 1:
+        found.sort(key=_ORDER.__getitem__)
+    return tuple(found)
+
+
+def _of_nodes(row_a: Row, row_b: Row, *, is_llm: bool) -> list[str]:
+    found = []
+    if row_a[_NODE_TYPE] != row_b[_NODE_TYPE]:
+        found.append("node_type")
+    # A model call is named after its model, an iteration after its agent.
+    if row_a[_NAME] != row_b[_NAME] and not is_llm:
+        found.append("name")
+    of_a, of_b = _OF_NODE(row_a), _OF_NODE(row_b)
+    if of_a != of_b:
+        status_a, outcome_a, *model_a, error_a, message_a = of_a
+        status_b, outcome_b, *model_b, error_b, message_b = of_b
+        different: list[tuple[str, Any, Any]] = [
+            ("model", model_a, model_b),
+            ("error", (error_a, message_a), (error_b, message_b)),
+            ("status", status_a, status_b),
+            ("outcome", outcome_a, outcome_b),
+        ]
+        found += [what for what, of_one, of_other in different if of_one != of_other]
+    return found
+
+
+_ORDER = {what: place for place, what in enumerate((*DIVERGES[0], *DIVERGES[1], "tokens", "cost"))}
