@@ -14,7 +14,11 @@ COMMANDS = {
     "tree": ("spandag.cli.tree:tree", "Show everything that happened in a run, as a tree."),
     "node": ("spandag.cli.node:node", "Show one node with its content."),
     "redos": ("spandag.cli.redos:redos", "Show what was done again, why, and with what success."),
-    "import": ("spandag.cli.import_:import_", "Copy the runs of another program into the store."),
+    "export": ("spandag.cli.export:export", "Write runs out: OTLP JSON, JSON lines, Mermaid or DOT."),
+    "import": (
+        "spandag.cli.import_:import_",
+        "Copy runs into the store: from files, or from another program.",
+    ),
     "db": ("spandag.cli.db:db", "Look after the store: its schema, its health and its size."),
     "demo": ("spandag.cli.demo:demo", "Let agents discover Kepler's third law, and show the run."),
 }

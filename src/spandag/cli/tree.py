@@ -14,9 +14,14 @@ from spandag.cli._options import json_option, opened_store, store_option
 @click.option(
     "-f", "--follow", is_flag=True, help="Go on showing it until it is over; Ctrl-C ends that earlier."
 )
+@click.option(
+    "--branches", is_flag=True, help="Show only the attempts of steps, as a strip with the redos beside it."
+)
 @store_option
 @json_option
-def tree(run: str, all_spans: bool, ids: bool, follow: bool, store: str | None, as_json: bool) -> None:
+def tree(
+    run: str, all_spans: bool, ids: bool, follow: bool, branches: bool, store: str | None, as_json: bool
+) -> None:
     """Show everything that happened in RUN, as a tree.
 
     RUN is a run's id or its beginning; the newest run by default. An attempt that was
@@ -25,7 +30,15 @@ def tree(run: str, all_spans: bool, ids: bool, follow: bool, store: str | None, 
     With --follow, a terminal shows the tree as it grows; elsewhere each node gets a line when
     it starts and when it ends, with --json an object. Where there is no run yet, the first one
     is waited for.
+
+    With --branches, a line for each attempt of a step, oldest first, as `git log --graph` would
+    draw them: a redo leaves the attempt that it redoes, and joins it again where it was accepted.
     """
+    if branches:
+        if follow:
+            raise click.UsageError("--branches and --follow do not go together.")
+        _show_branches(run, store, as_json)
+        return
     if follow:
         from spandag.cli._follow import follow as follow_run
 
@@ -43,3 +56,22 @@ def tree(run: str, all_spans: bool, ids: bool, follow: bool, store: str | None, 
     else:
         print_lines(render_tree(found, page(), ids=ids))
         say_next(after_tree(found, ids=ids), store)
+
+
+def _show_branches(run: str, store: str | None, as_json: bool) -> None:
+    from spandag import query
+    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.query.render import render_strip
+    from spandag.query.resolve import SHORT_ID
+
+    with opened_store(store) as opened:
+        found = query.strip(opened, run)
+    if as_json:
+        print_json(found)
+        return
+    if not found.attempts:
+        say("this run has no steps")
+        return
+    print_lines(render_strip(found, page()))
+    short = found.run.id[:SHORT_ID]
+    say_next([(f"spandag tree {short}", "everything in it")], store)
