@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -121,7 +122,7 @@ def _draw(opened: Store, run: str, kind: str, depth: int | None, whole: bool) ->
 
 def _write(lines: Iterable[str]) -> None:
     """Write lines as they come, in UTF-8 whatever the terminal has: it is a file's content."""
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     waiting: list[str] = []
     for line in lines:
         waiting.append(line)
