@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -81,9 +80,7 @@ def there_and_here(request: pytest.FixtureRequest, shelves: dict[str, Shelf]) ->
 
 @settings(phases=(Phase.explicit, Phase.generate))
 @given(history=histories().filter(bool))
-def test_json_lines_carry_every_row(
-    history: list[ReadableSpan], there_and_here: tuple[Shelf, Shelf]
-) -> None:
+def test_json_lines_carry_every_row(history: list[ReadableSpan], there_and_here: tuple[Shelf, Shelf]) -> None:
     there, here = there_and_here
     there.emptied().write(history)
     text = there.exported("jsonl")

@@ -11,7 +11,7 @@ from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType
 
 _REPEATED = 4
-"""From how many alike siblings in a row on one stands for all of them."""
+"""From how many alike siblings on one stands for all of them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -22,7 +22,7 @@ class GraphNode:
         node: What it shows; of several alike the first.
         parent: The node above it in the drawing, None at the top. A redo is below its branch point.
         lane: The redo that it is part of, the innermost.
-        times: How many siblings in a row it stands for.
+        times: How many siblings that are alike it stands for.
         spent: What all of them spent.
         more: How many nodes below it are left out, as they are too deep.
     """
@@ -47,7 +47,7 @@ class Graph:
     Attributes:
         tree: The run.
         nodes: Every node after its parent.
-        repeated: How many nodes are left out as siblings before them are alike.
+        repeated: How many nodes are left out as a sibling before them is alike.
         deeper: How many are left out as they are too deep.
     """
 
@@ -122,15 +122,25 @@ def _shapes(tree: Tree) -> dict[str, int]:
 
 def _alike(siblings: Sequence[TreeNode], shapes: dict[str, int]) -> list[list[TreeNode]]:
     """Siblings in groups that are shown as one node."""
-    runs: list[list[TreeNode]] = []
+    groups: list[list[TreeNode]] = []
+    # Not only of neighbours: an agent that thinks and acts by turns repeats itself as well.
+    by_shape: dict[int, list[TreeNode]] = {}
     for node in siblings:
         # Steps and redos are what one looks for.
-        single = node.node_type in (NodeType.STEP, NodeType.BRANCH_POINT)
-        if runs and not single and shapes[runs[-1][0].id] == shapes[node.id]:
-            runs[-1].append(node)
+        if node.node_type in (NodeType.STEP, NodeType.BRANCH_POINT):
+            groups.append([node])
+        elif (alike := by_shape.get(shapes[node.id])) is not None:
+            alike.append(node)
         else:
-            runs.append([node])
-    groups: list[list[TreeNode]] = []
-    for alike in runs:
-        groups += [alike] if len(alike) >= _REPEATED else [[node] for node in alike]
-    return groups
+            by_shape[shapes[node.id]] = [node]
+            groups.append(by_shape[shapes[node.id]])
+    # Few are shown each in its own place.
+    first_of = {group[0].id: group for group in groups if len(group) >= _REPEATED}
+    alone = {node.id for group in groups if len(group) < _REPEATED for node in group}
+    result: list[list[TreeNode]] = []
+    for node in siblings:
+        if node.id in alone:
+            result.append([node])
+        elif node.id in first_of:
+            result.append(first_of[node.id])
+    return result
