@@ -29,7 +29,11 @@ COMMANDS = {
     "search": ("spandag.cli.search:search", "Find nodes by what they say, or of a kind."),
     "diff": ("spandag.cli.diff:diff", "Show what is different between two attempts, forks or runs."),
     "replay": ("spandag.cli.replay:replay", "Play a run back as it happened."),
-    "import": ("spandag.cli.import_:import_", "Copy the runs of another program into the store."),
+    "export": ("spandag.cli.export:export", "Write runs out: OTLP JSON, JSON lines, Mermaid or DOT."),
+    "import": (
+        "spandag.cli.import_:import_",
+        "Copy runs into the store: from files, or from another program.",
+    ),
     "db": ("spandag.cli.db:db", "Look after the store: its schema, its health and its size."),
     "demo": ("spandag.cli.demo:demo", "Let agents discover Kepler's third law, and show the run."),
 }

@@ -11,6 +11,9 @@ from spandag.query.costs import Cost, costs
 from spandag.query.diff import Diff, Difference, DiffSide, Divergence, NodePair, diff
 from spandag.query.diff_content import ContentChange, MessageChange
 from spandag.query.errors import AmbiguousError, QueryError
+from spandag.query.export_jsonl import export_jsonl
+from spandag.query.export_otlp import Exported, export_otlp
+from spandag.query.graph import Graph, GraphNode, graph_of_tree
 from spandag.query.lineage import Lineage, LineageRun, lineage
 from spandag.query.node import Message, NodeDetail, SpanLink, node
 from spandag.query.path import path
@@ -24,6 +27,7 @@ from spandag.query.search import Found, Hit, search
 from spandag.query.sessions import Session, sessions
 from spandag.query.show import RunSummary, show
 from spandag.query.spent import Spent
+from spandag.query.strip import Strip, StripAttempt, strip
 from spandag.query.timeline import Timeline, TimelineEvent, timeline
 from spandag.query.trajectories import Action, Trajectory, recent_trajectories
 from spandag.query.tree import Tree, tree
@@ -42,9 +46,12 @@ __all__ = [
     "DiffSide",
     "Difference",
     "Divergence",
+    "Exported",
     "FailedNode",
     "Failure",
     "Found",
+    "Graph",
+    "GraphNode",
     "Hit",
     "LastCall",
     "Lineage",
@@ -66,6 +73,8 @@ __all__ = [
     "Session",
     "SpanLink",
     "Spent",
+    "Strip",
+    "StripAttempt",
     "Timeline",
     "TimelineEvent",
     "Trajectory",
@@ -79,6 +88,9 @@ __all__ = [
     "attempts",
     "costs",
     "diff",
+    "export_jsonl",
+    "export_otlp",
+    "graph_of_tree",
     "lineage",
     "node",
     "path",
@@ -93,6 +105,7 @@ __all__ = [
     "search",
     "sessions",
     "show",
+    "strip",
     "timeline",
     "tree",
     "unresolved",

@@ -74,7 +74,7 @@ def with_standings(connection: Connection, rows: TreeRows) -> TreeRows:
         return rows
     places = [place for place, row in enumerate(rows.nodes) if row[_ENDED_AT] is None]
     writers = _writers(connection, rows.run.id, [rows.nodes[place][_ID] for place in places])
-    alive = _alive(connection, writers.values())
+    alive = alive_writers(connection, writers.values())
     nodes = list(rows.nodes)
     standings: dict[str, str] = {}
     open_nodes = []
@@ -115,7 +115,7 @@ def runs_with_standings(connection: Connection, runs: Sequence[RunRecord]) -> li
         ).where(table.c.run_id.in_(list(running)), table.c.ended_at.is_(None))
     ):
         open_nodes[run_id].append(_OpenNode(*columns))
-    alive = _alive(connection, (node.writer_id for nodes in open_nodes.values() for node in nodes))
+    alive = alive_writers(connection, (node.writer_id for nodes in open_nodes.values() for node in nodes))
 
     def above_in(run_id: str) -> Callable[[], Above]:
         def above() -> Above:
@@ -183,10 +183,10 @@ def standing(writer_id: str | None, alive: Collection[str]) -> str:
     return _standing(writer_id, alive)
 
 
-def alive_writers(connection: Connection) -> frozenset[str]:
+def all_alive_writers(connection: Connection) -> frozenset[str]:
     """All processes that are alive, by the clock of the database."""
     table = schema.writers
-    return _alive(connection, connection.execute(select(table.c.id)).scalars())
+    return alive_writers(connection, connection.execute(select(table.c.id)).scalars())
 
 
 def _writers(connection: Connection, run_id: str, node_ids: Sequence[str]) -> dict[str, str | None]:
@@ -205,7 +205,7 @@ def _writers(connection: Connection, run_id: str, node_ids: Sequence[str]) -> di
     return found
 
 
-def _alive(connection: Connection, writer_ids: Iterable[str | None]) -> frozenset[str]:
+def alive_writers(connection: Connection, writer_ids: Iterable[str | None]) -> frozenset[str]:
     """Those of these processes that are alive, by the clock of the database."""
     ids = sorted({writer_id for writer_id in writer_ids if writer_id is not None})
     if not ids:

@@ -9,7 +9,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, or_
 
 from spandag.query.errors import QueryError
-from spandag.query.liveness import INTERRUPTED, NOT_GENAI, OPEN, RUNNING, STANDINGS, alive_writers, standing
+from spandag.query.liveness import (
+    INTERRUPTED,
+    NOT_GENAI,
+    OPEN,
+    RUNNING,
+    STANDINGS,
+    all_alive_writers,
+    standing,
+)
 from spandag.query.matching import Wanted
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
@@ -69,7 +77,7 @@ class Filter:
             raise QueryError(
                 "nothing takes longer than the one and shorter than the other duration asked for"
             )
-        alive = alive_writers(connection)
+        alive = all_alive_writers(connection)
         took = nodes.ended_at - nodes.started_at
         conditions: list[ColumnElement[bool]] = [
             nodes.node_type.not_in(sorted(NOT_GENAI)) if node_type is None else nodes.node_type == node_type

@@ -25,6 +25,7 @@ import orjson
 
 _MARK = "␛"
 _STRANGE = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
 _ESCAPED_NUL = "\\u0000"
 
@@ -86,9 +87,30 @@ def to_json(value: object, *, canonical: bool = False) -> str:
         # character first is ten times as fast.
         if ("\\" in text and _ESCAPED_NUL in text) or not (text.isascii() or not _STRANGE.search(text)):
             text = encode(_plain(value, 0))
-    if ("+" in text and "e+" in text) or ("-" in text and "-0.0" in text):
-        text = _STRING_OR_STRANGE_NUMBER.sub(_written_out, text)
-    return text
+    return _with_plain_numbers(text)
+
+
+def restored_json(value: object) -> str:
+    """JSON that the store has kept before, in the form in which it keeps it.
+
+    Args:
+        value: What was parsed of it; its text is escaped already, and stays so.
+
+    Raises:
+        ValueError: No store keeps that: NUL, lone surrogates, NaN, infinity, or what is nested too deeply.
+    """
+    try:
+        text = _encode_json(value)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if _ESCAPED_NUL in text or not (text.isascii() or not _UNSTORABLE.search(text)):
+        raise ValueError("it has characters that no store keeps as they are")
+    return _with_plain_numbers(text)
+
+
+def is_stored_form(text: str) -> bool:
+    """Whether a text is as a store keeps it: without NUL and lone surrogates."""
+    return (text.isascii() and "\x00" not in text) or not _UNSTORABLE.search(text)
 
 
 def flat_to_json(values: Mapping[str, object]) -> str:
@@ -110,6 +132,12 @@ def flat_to_json(values: Mapping[str, object]) -> str:
         return to_json(values)
     if ("\\" in text and _ESCAPED_NUL in text) or not (text.isascii() or not _STRANGE.search(text)):
         return to_json(values)
+    return text
+
+
+def _with_plain_numbers(text: str) -> str:
+    if ("+" in text and "e+" in text) or ("-" in text and "-0.0" in text):
+        return _STRING_OR_STRANGE_NUMBER.sub(_written_out, text)
     return text
 
 

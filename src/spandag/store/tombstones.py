@@ -35,6 +35,17 @@ def tombstoned(connection: Connection, run_ids: Collection[str]) -> set[str]:
         cursor.close()
 
 
+def forget(connection: Connection, run_ids: Collection[str]) -> None:
+    """Take away the tombstones of runs that somebody wants back.
+
+    Args:
+        connection: In a transaction.
+        run_ids: Trace ids.
+    """
+    tombstones = schema.tombstones
+    connection.execute(delete(tombstones).where(tombstones.c.run_id.in_(sorted(run_ids))))
+
+
 def without_late(connection: Connection, batch: Batch) -> tuple[Batch, int]:
     """What of a batch is of runs that were not removed.
 

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any, cast
@@ -25,7 +25,7 @@ from spandag.store.rows import Batch
 from spandag.store.schedule import Schedule
 from spandag.store.settling import settle_run
 from spandag.store.statements import FACT_TABLES, Statements
-from spandag.store.tombstones import without_late
+from spandag.store.tombstones import forget, tombstoned, without_late
 
 _KEY_SIZE = {table.name: len(schema.key_columns(table)) for table in FACT_TABLES}
 
@@ -134,6 +134,24 @@ class Writer:
             problem = self._derive_due(database, statements, for_s)
             if problem is not None and is_of_the_store(problem):
                 raise problem
+
+    def removed(self, run_ids: Collection[str]) -> set[str]:
+        """Those of some runs that were removed from the store: what is written of them is left out.
+
+        Raises:
+            StoreError: The store cannot be used.
+        """
+        with self._locked() as (database, _), database.explained():
+            return database.transact(lambda c: tombstoned(c, run_ids), reads=True)
+
+    def readmit(self, run_ids: Collection[str]) -> None:
+        """Forget that runs were removed, so that they can be written again.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self._locked() as (database, _), database.explained():
+            database.transact(lambda c: forget(c, run_ids))
 
     def adopt(self) -> None:
         """Take over, within the budget, runs that others have left behind: they may have been killed.

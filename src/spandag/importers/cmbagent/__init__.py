@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, inspect, text
 
 from spandag.importers.cmbagent.batch import batch_of
 from spandag.importers.cmbagent.records import Record, RunRecords
+from spandag.importers.imported import Imported
 from spandag.store import StoreError, Writer
 from spandag.store.connect import open_database
-from spandag.store.rows import BRANCH_POINT_PREFIX, Batch
+from spandag.store.rows import Batch
 from spandag.store.upgrade import State, state_of
 
 _OF_A_RUN = {
@@ -28,41 +28,6 @@ _OF_A_RUN = {
     "costs": "SELECT * FROM cost_records WHERE run_id = :run",
     "branches": "SELECT * FROM branches WHERE child_run_id = :run",
 }
-
-
-@dataclass
-class Imported:
-    """What an import read and wrote; the same again where it had been written before.
-
-    Attributes:
-        source: The database that it came from, without a password.
-        runs: Its runs.
-        nodes: Nodes: those of CMBAgent, steps without one, redos, and one for each cost record.
-        events: Execution events, and messages that belong to none.
-        messages: Different messages of each run.
-        cost_records: Model calls with tokens or cost.
-        redos: Branch points within runs.
-        forks: Runs that branched off another.
-    """
-
-    source: str
-    runs: int = 0
-    nodes: int = 0
-    events: int = 0
-    messages: int = 0
-    cost_records: int = 0
-    redos: int = 0
-    forks: int = 0
-
-    def _count(self, batch: Batch) -> None:
-        branch_points = sum(node.id.startswith(BRANCH_POINT_PREFIX) for node in batch.dag_nodes)
-        self.runs += 1
-        self.nodes += len(batch.dag_nodes) - branch_points
-        self.events += len(batch.execution_events)
-        self.messages += len(batch.messages)
-        self.cost_records += len(batch.cost_records)
-        self.redos += branch_points
-        self.forks += sum(branch.kind == "fork" for branch in batch.branches)
 
 
 def import_cmbagent(
@@ -102,7 +67,8 @@ def import_cmbagent(
                 writer.write(batch)
                 for run_id in sorted(batch.run_ids):
                     writer.settle(run_id)
-                imported._count(batch)
+                imported.runs += 1
+                imported.count(batch)
                 if progress is not None:
                     progress(number, len(runs))
         finally:

@@ -7,9 +7,11 @@ from spandag.query.render.changes import render_changes
 from spandag.query.render.costs import render_costs
 from spandag.query.render.diff import render_diff
 from spandag.query.render.diff_markdown import diff_markdown
+from spandag.query.render.dot import render_dot
 from spandag.query.render.folding import NO_FOLDS, Folds, folds
 from spandag.query.render.formats import Line, Page, to_text
 from spandag.query.render.lineage import render_lineage
+from spandag.query.render.mermaid import render_mermaid
 from spandag.query.render.node import render_node
 from spandag.query.render.path import render_path
 from spandag.query.render.rates import render_rates
@@ -19,6 +21,7 @@ from spandag.query.render.runs import render_runs
 from spandag.query.render.search import render_search
 from spandag.query.render.sessions import render_sessions
 from spandag.query.render.show import render_show
+from spandag.query.render.strip import render_strip
 from spandag.query.render.timeline import render_timeline
 from spandag.query.render.trajectories import render_trajectories
 from spandag.query.render.tree import render_header, render_tree, shown_errors
@@ -36,8 +39,10 @@ __all__ = [
     "render_changes",
     "render_costs",
     "render_diff",
+    "render_dot",
     "render_header",
     "render_lineage",
+    "render_mermaid",
     "render_node",
     "render_path",
     "render_rates",
@@ -47,6 +52,7 @@ __all__ = [
     "render_search",
     "render_sessions",
     "render_show",
+    "render_strip",
     "render_timeline",
     "render_trajectories",
     "render_tree",

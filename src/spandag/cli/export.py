@@ -1,0 +1,134 @@
+"""``spandag export RUN``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from spandag.cli._options import json_option, opened_store, store_option
+
+if TYPE_CHECKING:
+    from spandag.store import Store
+
+_OTLP, _JSONL, _MERMAID, _DOT = "otlp-json", "jsonl", "mermaid", "dot"
+_AT_ONCE = 256
+
+
+@click.command()
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice([_OTLP, _JSONL, _MERMAID, _DOT]),
+    default=_OTLP,
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--all", "all_runs", is_flag=True, help="Every run of the store.")
+@click.option(
+    "--depth", type=click.IntRange(min=0), help="Draw no deeper than this; 0 is the run alone (mermaid, dot)."
+)
+@click.option("--whole", is_flag=True, help="Draw also what repeats itself (mermaid, dot).")
+@store_option
+@json_option
+def export(
+    runs: tuple[str, ...],
+    kind: str,
+    all_runs: bool,
+    depth: int | None,
+    whole: bool,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    r"""Write RUNs to standard output; the newest run by default.
+
+    \b
+    otlp-json  the spans, for Jaeger's UI (Upload), a Collector or `spandag import`
+    jsonl      every row, for `spandag import` into another store: nothing is lost
+    mermaid    a flowchart, for Markdown
+    dot        a graph, for Graphviz
+
+    A drawing shows siblings that are alike once, and no spans of other libraries. With
+    --json, it is OTLP JSON as well.
+    """
+    draws = kind in (_MERMAID, _DOT)
+    if all_runs and runs:
+        raise click.UsageError("Name RUNs, or take --all.")
+    if draws and (all_runs or len(runs) > 1):
+        raise click.UsageError(f"{kind} draws one run.")
+    if not draws and (depth is not None or whole):
+        raise click.UsageError(f"--depth and --whole are for drawings ({_MERMAID}, {_DOT}).")
+    if draws and as_json:
+        raise click.UsageError(f"{kind} is no JSON.")
+    with opened_store(store) as opened:
+        if draws:
+            _draw(opened, runs[0] if runs else "last", kind, depth, whole)
+        else:
+            _write_runs(opened, _meant(opened, runs, all_runs), kind)
+
+
+def _meant(opened: Store, runs: Sequence[str], all_runs: bool) -> list[str]:
+    from spandag.query import resolve_run
+    from spandag.query.export_rows import run_ids
+
+    with opened.connection() as connection:
+        if all_runs:
+            return run_ids(connection)
+        # Each once, whatever it is called.
+        return list(dict.fromkeys(resolve_run(connection, run) for run in runs or ("last",)))
+
+
+def _write_runs(opened: Store, run_ids: list[str], kind: str) -> None:
+    from spandag import query
+    from spandag.cli._output import say
+
+    if kind == _JSONL:
+        _write(query.export_jsonl(opened, run_ids))
+    else:
+        exported = query.Exported()
+        _write(query.export_otlp(opened, run_ids, exported))
+        if exported.open:
+            spans = "a span has" if exported.open == 1 else f"{exported.open:,} spans have"
+            say(f"{spans} not ended, and no end is written of them")
+    if not run_ids:
+        say("the store has no runs yet")
+
+
+def _draw(opened: Store, run: str, kind: str, depth: int | None, whole: bool) -> None:
+    from spandag import query
+    from spandag.cli._output import say
+    from spandag.query.render import render_dot, render_mermaid
+    from spandag.query.render.mermaid import MOST_EDGES
+
+    graph = query.graph_of_tree(query.tree(opened, run), depth=depth, whole=whole)
+    _write(render_mermaid(graph) if kind == _MERMAID else render_dot(graph))
+    left_out = [
+        (graph.repeated, "that repeat what is before them (--whole shows them)"),
+        (graph.deeper, "that are deeper"),
+        (graph.tree.hidden, "of other libraries"),
+    ]
+    for count, why in left_out:
+        if count:
+            say(f"left out: {count:,} node{'' if count == 1 else 's'} {why}")
+    edges = sum(not node.is_lane for node in graph.nodes) - 1
+    if kind == _MERMAID and edges > MOST_EDGES:
+        say(
+            f"Mermaid draws {MOST_EDGES} edges unless it is told otherwise (maxEdges), these are {edges:,}: try --depth 3"
+        )
+
+
+def _write(lines: Iterable[str]) -> None:
+    """Write lines as they come, in UTF-8 whatever the terminal has: it is a file's content."""
+    out = sys.stdout.buffer
+    waiting: list[str] = []
+    for line in lines:
+        waiting.append(line)
+        if len(waiting) >= _AT_ONCE:
+            out.write(("\n".join(waiting) + "\n").encode())
+            waiting.clear()
+    if waiting:
+        out.write(("\n".join(waiting) + "\n").encode())
+    out.flush()
