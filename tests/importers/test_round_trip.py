@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import Phase, assume, given, settings
+from hypothesis import assume, given
 from opentelemetry.sdk.trace import ReadableSpan
 from spandag_test_databases import Tables, connected, tables
 from spandag_test_runs import histories
@@ -78,7 +78,6 @@ def there_and_here(request: pytest.FixtureRequest, shelves: dict[str, Shelf]) ->
     return shelves[source], shelves["other" if source == target else target]
 
 
-@settings(phases=(Phase.explicit, Phase.generate))
 @given(history=histories().filter(bool))
 def test_json_lines_carry_every_row(history: list[ReadableSpan], there_and_here: tuple[Shelf, Shelf]) -> None:
     there, here = there_and_here
@@ -90,7 +89,6 @@ def test_json_lines_carry_every_row(history: list[ReadableSpan], there_and_here:
     assert here.tables() == there.tables()
 
 
-@settings(phases=(Phase.explicit, Phase.generate))
 @given(history=histories().filter(bool))
 def test_otlp_json_carries_what_spans_carry(
     history: list[ReadableSpan], there_and_here: tuple[Shelf, Shelf]

@@ -43,7 +43,7 @@ def export(
     store: str | None,
     as_json: bool,
 ) -> None:
-    r"""Write RUNs to standard output; the newest run by default.
+    """Write RUNs to standard output; the newest run by default.
 
     \b
     otlp-json  the spans, for Jaeger's UI (Upload), a Collector or `spandag import`
@@ -53,7 +53,7 @@ def export(
 
     A drawing shows siblings that are alike once, and no spans of other libraries. With
     --json, it is OTLP JSON as well.
-    """
+    """  # noqa: D301
     draws = kind in (_MERMAID, _DOT)
     if all_runs and runs:
         raise click.UsageError("Name RUNs, or take --all.")
@@ -124,11 +124,15 @@ def _write(lines: Iterable[str]) -> None:
     """Write lines as they come, in UTF-8 whatever the terminal has: it is a file's content."""
     out = sys.stdout.buffer
     waiting: list[str] = []
-    for line in lines:
-        waiting.append(line)
-        if len(waiting) >= _AT_ONCE:
+    try:
+        for line in lines:
+            waiting.append(line)
+            if len(waiting) >= _AT_ONCE:
+                out.write(("\n".join(waiting) + "\n").encode())
+                waiting.clear()
+        if waiting:
             out.write(("\n".join(waiting) + "\n").encode())
-            waiting.clear()
-    if waiting:
-        out.write(("\n".join(waiting) + "\n").encode())
-    out.flush()
+        out.flush()
+    except BrokenPipeError:
+        # Of one with a number click makes an end of its own.
+        raise BrokenPipeError from None
