@@ -7,7 +7,7 @@ AUTOGEN := .venvs/autogen
 DOCS := .venvs/docs
 PIP := 25.3
 
-.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store bench-live chaos sql constraints clean
+.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store bench-live bench-query chaos sql constraints clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ bench-store: $(AG2)/.ready ## Measure the store beside the bare drivers; writes 
 
 bench-live: $(AG2)/.ready ## Measure what recording costs a program, and how soon a span is stored
 	$(AG2)/bin/python benchmarks/live.py
+
+bench-query: $(AG2)/.ready ## Measure the questions out of a million nodes, and how long commands take to start
+	$(AG2)/bin/python benchmarks/query.py
 
 chaos: $(AG2)/.ready ## Kill a recorded program fifty times, and print what was lost
 	$(AG2)/bin/python tests/support/spandag_test_kill.py

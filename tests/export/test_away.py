@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -153,6 +154,29 @@ def test_what_waits_for_a_locked_file_is_soon_on_disk(
     program.wait_until_all_is_stored()
     program.provider.shutdown()
     assert spool_of(store_url).is_empty()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_where_no_thread_can_be_started_a_flush_ends_in_time(
+    store_url: str, spool_of: Callable[[str], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the end of an interpreter; whoever waits no longer finds everything on disk."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread at interpreter shutdown")
+
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x")
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
+    for number in range(3):
+        span = tracer.start_span(f"s{number}")
+        span.end()
+        pipeline.add(span)  # type: ignore[arg-type]
+    assert pipeline.flush(0)
+    assert not Path(path_of(store_url)).exists()
+    assert spool_of(store_url).waiting().spans == 3
+    exporter.shutdown()
 
 
 def test_a_server_that_is_stopped_and_started(

@@ -20,11 +20,17 @@ class Recording:
     """A tracer provider that writes into a store of its own."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self.exporter = SpandagSpanExporter(url=self.url)
+        self._url = url
+        self.exporter = SpandagSpanExporter(url=url)
         self.provider = TracerProvider(resource=Resource.create({"service.name": "tests"}))
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self._opened: list[Store] = []
+
+    @property
+    def url(self) -> str:
+        """The store's URL, when all that was recorded is in it."""
+        self.exporter.force_flush()
+        return self._url
 
     @property
     def tracer(self) -> Tracer:
@@ -34,9 +40,9 @@ class Recording:
     @property
     def store(self) -> Store:
         """The store with all that was recorded, open for reading."""
-        self.exporter.force_flush()
+        url = self.url
         if not self._opened:
-            self._opened.append(open_store(self.url))
+            self._opened.append(open_store(url))
         return self._opened[0]
 
     def close(self) -> None:

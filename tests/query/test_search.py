@@ -23,8 +23,8 @@ from spandag.query.render import Page, render_search, to_text
 from spandag.query.render.search import MARKED
 from spandag.store import StoreError, text_index
 from spandag.store.admin import downgrade_to
+from spandag.store.case_folding import folded, like
 from spandag.store.check import check
-from spandag.store.folding import folded, like
 from spandag.store.indexing import Indexed, Report, build_index, drop_index
 from spandag.store.limits import DAY_NS
 from spandag.store.retention import prune, remove, set_retention

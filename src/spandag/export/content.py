@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from spandag import semconv
 from spandag.export.values import shown, text
 from spandag.scrub import redacted_value
-from spandag.store.text import storable, to_json
+from spandag.store.text import storable, to_json, unquoted
 
 MESSAGE = "message"
 TEXT = "text"
@@ -76,7 +76,7 @@ def content_of(values: Mapping[str, Any], *, scrub: bool) -> Content:
         if messages is None:
             raw = shown(redacted_value(value) if scrub else value)
             target.append(_entry(TEXT, None, storable(raw)))
-            previews[direction] = text(_unquoted(raw))
+            previews[direction] = text(unquoted(raw))
         else:
             if scrub:
                 messages = redacted_value(messages)
@@ -120,17 +120,6 @@ def _entry(kind: str, role: str | None, content: str) -> Entry:
     # The format is part of the hash: a text may look like a message.
     digest = blake2b(content.encode(), digest_size=_HASH_SIZE, person=kind.encode()).digest()
     return Entry(digest, role, kind, content)
-
-
-def _unquoted(raw: str) -> str:
-    """A single string as a person reads it."""
-    if raw[:1] == '"':
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            return raw
-        return value if isinstance(value, str) else raw
-    return raw
 
 
 def _shown(message: Any) -> str:

@@ -43,7 +43,9 @@ def _load_store_soon() -> None:
     timer = threading.Timer(_SECONDS_BEFORE_LOADING, _load_store)
     timer.daemon = True
     timer.name = "spandag-store"
-    timer.start()
+    # Where there can be no thread, it is loaded with the first spans.
+    with suppress(RuntimeError):
+        timer.start()
 
 
 def _load_store() -> None:

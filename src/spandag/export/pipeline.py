@@ -152,7 +152,7 @@ class Pipeline:
         if is_live:
             self._wait_for(target, min(timeout_s, _A_WHILE_S))
             return self.dropped == dropped
-        return self._is_kept(target, timeout_s) and self.dropped == dropped
+        return self._wait_until_kept(target, timeout_s) and self.dropped == dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -160,10 +160,10 @@ class Pipeline:
         Returns:
             Whether it is.
         """
-        return self._is_kept(self._hasten(timeout_s), timeout_s)
+        return self._wait_until_kept(self._hasten(timeout_s), timeout_s)
 
-    def _is_kept(self, target: int, timeout_s: float) -> bool:
-        """Whether a drain of the queue is stored or on disk in time."""
+    def _wait_until_kept(self, target: int, timeout_s: float) -> bool:
+        """Whether a drain of the queue is stored in time, or else on disk."""
         if self._wait_for(target, timeout_s):
             return True
         # The store takes its time, and may never answer.
@@ -423,12 +423,15 @@ class Pipeline:
             elif not handed.is_kept:
                 self._spool(handed)
         finally:
-            with self._changed:
-                self._is_stuck = False
-                if self._handed and self._handed[0] is handed:
-                    self._handed.popleft()
-                    self._handed_bytes -= handed.size
-                self._changed.notify_all()
+            self._is_stuck = False
+            self._let_go(handed)
+
+    def _let_go(self, handed: Handed) -> None:
+        with self._changed:
+            if self._handed and self._handed[0] is handed:
+                self._handed.popleft()
+                self._handed_bytes -= handed.size
+            self._changed.notify_all()
 
     def _run_here(self, timeout_s: float) -> None:
         """Both threads' work, where there can be no threads any more; what takes too long goes to disk."""
@@ -436,6 +439,8 @@ class Pipeline:
         with suppress_instrumentation():
             self._drain()
             while self._handed:
-                if time.monotonic() >= until:
+                if time.monotonic() < until:
+                    self._write_one(self._handed[0])
+                else:
                     self._spool(self._handed[0])
-                self._write_one(self._handed[0])
+                    self._let_go(self._handed[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from spandag.query.tree_node import Row
+from spandag.query.tree_node import Row, TreeNode
 from spandag.semconv import NodeType
 from spandag.store.facts import TREE_COLUMNS
 
@@ -59,3 +59,21 @@ def phase_of(row: Row) -> str | None:
     """The name of a phase."""
     name: str = row[_NAME]
     return name if row[_NODE_TYPE] == NodeType.PHASE else None
+
+
+def phase_above(node: TreeNode | None, by_id: Mapping[str, TreeNode]) -> TreeNode | None:
+    """The nearest phase above a node of a tree; the node itself where it is one.
+
+    Args:
+        node: The node, if any.
+        by_id: All nodes of its tree.
+    """
+    while node is not None and node.node_type != NodeType.PHASE:
+        node = by_id.get(node.parent_node_id or "")
+    return node
+
+
+def phase_name(node: TreeNode | None, by_id: Mapping[str, TreeNode]) -> str | None:
+    """The name of `phase_above`; None where there is none."""
+    phase = phase_above(node, by_id)
+    return None if phase is None else phase.name

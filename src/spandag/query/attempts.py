@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from spandag.query.ancestors import phase_name
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import LAST, SHORT_ID, is_node_id, resolve_node, resolve_run
@@ -98,7 +99,7 @@ def attempts(store: Store, step: str, *, run: str | None = None) -> list[Attempt
             Attempt(
                 run_id=rows.run.id,
                 run_name=decoded(rows.run.name),
-                phase=phase_of(node, by_id),
+                phase=phase_name(node, by_id),
                 step_node_id=node.step_node_id,
                 step=node.name,
                 step_number=node.step_number,
@@ -118,20 +119,6 @@ def attempts(store: Store, step: str, *, run: str | None = None) -> list[Attempt
             )
         )
     return sorted(found, key=lambda attempt: (attempt.attempt, attempt.started_at, attempt.node_id))
-
-
-def phase_of(node: TreeNode | None, by_id: dict[str, TreeNode]) -> str | None:
-    """Name of the nearest phase above a node.
-
-    Args:
-        node: The node, if any.
-        by_id: All nodes of its tree.
-    """
-    while node is not None:
-        if node.node_type == NodeType.PHASE:
-            return node.name
-        node = by_id.get(node.parent_node_id or "")
-    return None
 
 
 def _found(connection: Connection, text: str, run: str | None) -> tuple[TreeRows, list[TreeNode], str]:
@@ -191,7 +178,7 @@ def _by_name(connection: Connection, name: str, run: str) -> tuple[TreeRows, lis
 
 
 def _described(step: TreeNode, by_id: dict[str, TreeNode]) -> str:
-    phase = phase_of(step, by_id)
+    phase = phase_name(step, by_id)
     facts = [f"phase {on_one_line(phase)}"] if phase else []
     facts += [f"step {step.step_number}"] if step.step_number is not None else []
     return f"{step.id[:SHORT_ID]} ({', '.join(facts)})" if facts else step.id[:SHORT_ID]

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, case, func, literal_column, select
 
-from spandag.query.over_runs import SETTLED, day_of, first_day, runs_behind
+from spandag.query.over_runs import day_of, first_day, runs_behind
 from spandag.query.spent import NOTHING, Spent
 from spandag.query.text import decoded
 from spandag.store import Store, load_run, schema
@@ -131,7 +131,7 @@ def _settled(connection: Connection, by: By, since: int) -> Iterator[tuple[_Key,
         )
         .select_from(_COSTS)
         .join(_RUNS, _RUNS.c.id == _COSTS.c.run_id)
-        .where(_COSTS.c.counted, SETTLED, _COSTS.c.timestamp >= since)
+        .where(_COSTS.c.counted, schema.IS_SETTLED, _COSTS.c.timestamp >= since)
         .group_by(*keys)
     )
     for row in rows:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from spandag.query.liveness import load_tree
-from spandag.query.over_runs import AT_ONCE, SETTLED, runs_behind
+from spandag.query.over_runs import AT_ONCE, runs_behind
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import Run, summaries
 from spandag.query.text import decoded
@@ -159,7 +159,7 @@ class _Family:
             some = parents[start : start + AT_ONCE]
             rows = self._connection.execute(
                 select(_RUNS.c.id, _RUNS.c.branch_parent_id).where(
-                    _RUNS.c.branch_parent_id.in_(some), SETTLED
+                    _RUNS.c.branch_parent_id.in_(some), schema.IS_SETTLED
                 )
             )
             yield from ((child, parent) for child, parent in rows)

@@ -81,7 +81,7 @@ def with_standings(connection: Connection, rows: TreeRows) -> TreeRows:
     for place in places:
         row = nodes[place]
         writer = writers.get(row[_ID])
-        standing = standings[row[_ID]] = _standing(writer, alive)
+        standing = standings[row[_ID]] = standing_of(writer, alive)
         open_nodes.append(_OpenNode(row[_ID], row[_PARENT], row[_NODE_TYPE], writer))
         if row[_STATUS] == RUNNING:
             nodes[place] = (*row[:_STATUS], standing, *row[_STATUS + 1 :])
@@ -137,7 +137,7 @@ def _run_with_standing(
 ) -> RunRecord:
     if run.status != RUNNING:
         return run
-    standings = {_standing(part.writer_id, alive) for part in _parts(run, open_nodes, above)}
+    standings = {standing_of(part.writer_id, alive) for part in _parts(run, open_nodes, above)}
     return run._replace(status=next((each for each in STANDINGS if each in standings), OPEN))
 
 
@@ -172,15 +172,11 @@ def _branch_with_standing(branch: BranchRecord, standings: Mapping[str, str]) ->
     return branch._replace(status=standing)
 
 
-def _standing(writer_id: str | None, alive: Collection[str]) -> str:
+def standing_of(writer_id: str | None, alive: Collection[str]) -> str:
+    """What is known of a node that has not ended, by who holds it open and `alive_writers`."""
     if writer_id is None:
         return OPEN
     return RUNNING if writer_id in alive else INTERRUPTED
-
-
-def standing(writer_id: str | None, alive: Collection[str]) -> str:
-    """What is known of a node that has not ended, by who holds it open and `alive_writers`."""
-    return _standing(writer_id, alive)
 
 
 def all_alive_writers(connection: Connection) -> frozenset[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, or_
 
 from spandag.query.text import decoded, parsed
-from spandag.store.folding import folded, forms, like
+from spandag.store.case_folding import folded, forms, like
+from spandag.store.text import unquoted
 
 _BEFORE, _LONGEST = 40, 160
 
@@ -98,7 +98,7 @@ class Wanted:
 
     def match_in_message(self, direction: str, kind: str, stored: str) -> Match | None:
         """As `match`, in a message as the store keeps it."""
-        leaves = _said(parsed(stored)) if kind == "message" else iter((_unquoted(decoded(stored)),))
+        leaves = _said(parsed(stored)) if kind == "message" else iter((unquoted(decoded(stored)),))
         return next(filter(None, (self.match(direction, leaf) for leaf in leaves)), None)
 
 
@@ -116,13 +116,3 @@ def _said(value: Any) -> Iterator[str]:
             yield from _said(item)
     elif value is not None and not isinstance(value, bool):
         yield str(value)
-
-
-def _unquoted(raw: str) -> str:
-    if raw[:1] == '"':
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            return raw
-        return value if isinstance(value, str) else raw
-    return raw

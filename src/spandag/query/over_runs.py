@@ -16,16 +16,15 @@ T = TypeVar("T")
 
 _RUNS = schema.workflow_runs
 
-SETTLED: ColumnElement[bool] = _RUNS.c.facts_version == _RUNS.c.derived_version
-"""Whether what is derived of a run is up to date, so that SQL may read it."""
-
 # How many nodes are asked about in one statement.
 AT_ONCE = 1_000
 
 
 def runs_behind(connection: Connection) -> list[str]:
     """Runs of which SQL must not read what is derived: mostly those that are running."""
-    return list(connection.execute(select(_RUNS.c.id).where(~SETTLED).order_by(_RUNS.c.id)).scalars())
+    return list(
+        connection.execute(select(_RUNS.c.id).where(~schema.IS_SETTLED).order_by(_RUNS.c.id)).scalars()
+    )
 
 
 def first_day(connection: Connection, days: int | None, now: int | None = None) -> int:
@@ -76,7 +75,7 @@ def newest_answers(
 
     settled = connection.execute(
         select(_RUNS.c.id)
-        .where(SETTLED, _RUNS.c.root_node_id.is_not(None), condition)
+        .where(schema.IS_SETTLED, _RUNS.c.root_node_id.is_not(None), condition)
         .order_by(_RUNS.c.started_at.desc(), _RUNS.c.id)
     ).scalars()
     for run_id in settled.all():
@@ -102,7 +101,7 @@ def _behind_since(
         .scalar_subquery()
         .label("latest")
     )
-    for run_id, started_at in connection.execute(select(_RUNS.c.id, latest).where(~SETTLED)).all():
+    for run_id, started_at in connection.execute(select(_RUNS.c.id, latest).where(~schema.IS_SETTLED)).all():
         if oldest is None or (started_at or 0) >= oldest:
             yield run_id
 

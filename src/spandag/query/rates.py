@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_colu
 
 from spandag import semconv
 from spandag.query.ancestors import AGENTS
-from spandag.query.over_runs import AT_ONCE, SETTLED, first_day, runs_behind
+from spandag.query.over_runs import AT_ONCE, first_day, runs_behind
 from spandag.query.text import decoded
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, load_run, schema
@@ -175,7 +175,7 @@ def _settled_attempts(connection: Connection, since: int) -> Iterator[_Attempt]:
         )
         .select_from(_NODES)
         .join(_RUNS, _RUNS.c.id == _NODES.c.run_id)
-        .where(is_step, SETTLED, _started(since))
+        .where(is_step, schema.IS_SETTLED, _started(since))
     )
     for run_id, node_id, step, name, outcome, is_exhausted in rows:
         yield _Attempt(run_id, node_id, step, name, _ENDED.get(outcome), bool(is_exhausted))
@@ -204,7 +204,12 @@ def _settled_workers(connection: Connection, by: By, since: int) -> _Workers:
         .select_from(_NODES)
         .join(_RUNS, _RUNS.c.id == _NODES.c.run_id)
         .outerjoin(point, and_(point.c.run_id == _NODES.c.run_id, point.c.id == _NODES.c.branch_id))
-        .where(_NODES.c.node_type.in_(types), _NODES.c.step_node_id.is_not(None), SETTLED, _started(since))
+        .where(
+            _NODES.c.node_type.in_(types),
+            _NODES.c.step_node_id.is_not(None),
+            schema.IS_SETTLED,
+            _started(since),
+        )
         .distinct()
     )
     for run_id, node_id, *key in rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from spandag.query.attempts import phase_of
+from spandag.query.ancestors import phase_name
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
@@ -161,7 +161,7 @@ def _redo(
     return Redo(
         run_id=rows.run.id,
         run_name=decoded(rows.run.name),
-        phase=phase_of(step, nodes),
+        phase=phase_name(step, nodes),
         step=step.name if step else "",
         step_number=step.step_number if step else None,
         branch_node_id=branch.branch_node_id,

@@ -9,11 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from spandag.query.errors import QueryError
 from spandag.query.following import ENDED, STARTED, Change
-from spandag.query.liveness import INTERRUPTED, RUNNING, load_tree
-from spandag.query.resolve import resolve_run
-from spandag.query.tree import Tree, tree_of_rows
+from spandag.query.liveness import INTERRUPTED, RUNNING
+from spandag.query.tree import Tree, rows_of, tree_of_rows
 from spandag.query.tree_node import Row, TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
@@ -177,11 +175,7 @@ def replay(store: Store, run: str, *, all_spans: bool = False) -> Replay:
         QueryError: No run is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        run_id = resolve_run(connection, run)
-        rows = load_tree(connection, run_id)
-        if rows is None:
-            raise QueryError(f"run {run_id} was removed meanwhile")
-        return Replay(rows, all_spans=all_spans)
+        return Replay(rows_of(connection, run), all_spans=all_spans)
 
 
 class Rhythm:

@@ -96,9 +96,8 @@ def is_run(connection: Connection, run_id: str) -> bool:
 def newest(connection: Connection, limit: int | None, *, session: str | None = None) -> list[Run]:
     """As `runs`, on an open connection."""
     table = schema.workflow_runs
-    settled = table.c.facts_version == table.c.derived_version
     wanted: list[ColumnElement[bool]] = [table.c.root_node_id.is_not(None)]
-    may_be: list[ColumnElement[bool]] = [~settled]
+    may_be: list[ColumnElement[bool]] = [~schema.IS_SETTLED]
     if session is not None:
         named, nodes = storable(session), schema.dag_nodes
         wanted.append(table.c.session_id == named)
@@ -107,7 +106,7 @@ def newest(connection: Connection, limit: int | None, *, session: str | None = N
         may_be.append(says.exists())
     rows = connection.execute(
         select(*(table.c[name] for name in RunRecord._fields))
-        .where(settled, *wanted)
+        .where(schema.IS_SETTLED, *wanted)
         .order_by(table.c.started_at.desc(), table.c.id)
         .limit(limit)
     )
@@ -250,13 +249,11 @@ def summaries(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
                 select(*(table.c[name] for name in RunRecord._fields)).where(table.c.id.in_(some))
             )
         ]
-        settled = [each for each in records if each.facts_version == each.derived_version]
+        settled = [each for each in records if each.is_settled]
         known = [each for each in settled if each.root_node_id is not None]
         found.update((run.id, run) for run in _with_sums(connection, runs_with_standings(connection, known)))
         for record in records:
-            loaded = (
-                load_tree(connection, record.id) if record.facts_version != record.derived_version else None
-            )
+            loaded = None if record.is_settled else load_tree(connection, record.id)
             if loaded is not None and loaded.run.root_node_id is not None:
                 found[record.id] = summary(loaded)
     return found

@@ -21,7 +21,7 @@ from spandag.query.search_runs import Candidate, candidates, up_to_date
 from spandag.query.text import decoded
 from spandag.query.tree_paths import paths
 from spandag.store import Store, schema, text_index
-from spandag.store.folding import LONGEST
+from spandag.store.case_folding import LONGEST
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 SECONDS = 2.0

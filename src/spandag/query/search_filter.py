@@ -16,7 +16,7 @@ from spandag.query.liveness import (
     RUNNING,
     STANDINGS,
     all_alive_writers,
-    standing,
+    standing_of,
 )
 from spandag.query.matching import Wanted
 from spandag.query.text import decoded
@@ -124,7 +124,7 @@ class Filter:
     def standing(self, row: Any) -> str:
         """The status of a node, with what is known of one that has not ended."""
         if row.ended_at is None and row.status == RUNNING:
-            return standing(row.writer_id, self.alive)
+            return standing_of(row.writer_id, self.alive)
         return str(row.status)
 
 

@@ -58,7 +58,6 @@ def candidates(
         after: Where the page before ended.
     """
     runs, nodes = schema.workflow_runs.c, schema.dag_nodes.c
-    is_settled = runs.facts_version == runs.derived_version
     base = select(runs.id, runs.started_at, runs.name, runs.task, runs.root_node_id, runs.session_id)
     if run_id is not None:
         base = base.where(runs.id == run_id)
@@ -67,7 +66,7 @@ def candidates(
         within += [nodes.started_at >= since] if since is not None else []
         within += [nodes.started_at < until] if until is not None else []
         base = base.where(exists(select(nodes.id).where(*within)))
-    settled = base.where(is_settled, runs.root_node_id.is_not(None))
+    settled = base.where(schema.IS_SETTLED, runs.root_node_id.is_not(None))
     if session is not None:
         settled = settled.where(runs.session_id == storable(session))
     covered = _covered(connection) if can_have is not None else frozenset()
@@ -80,7 +79,7 @@ def candidates(
             found.append(run)
     # What is still being written is derived where the search gets to it. A run starts with one of its nodes.
     first = select(func.min(nodes.started_at)).where(nodes.run_id == runs.id).scalar_subquery()
-    for row in connection.execute(base.add_columns(first.label("first")).where(~is_settled)):
+    for row in connection.execute(base.add_columns(first.label("first")).where(~schema.IS_SETTLED)):
         found.append(Candidate(row.started_at or row.first or 0, row.id, None, None, None, True))
     found.sort(key=lambda run: (-run.started_at, run.id))
     if after is None:

@@ -19,7 +19,6 @@ ACTIVE = "active"
 IDLE = "idle"
 
 _RUNS, _SESSIONS = schema.workflow_runs, schema.sessions
-_SETTLED = _RUNS.c.facts_version == _RUNS.c.derived_version
 # How many sessions are asked about in one statement.
 _AT_ONCE = 5_000
 
@@ -80,7 +79,7 @@ def _behind(connection: Connection) -> tuple[dict[str, list[Run]], set[str]]:
     named = select(nodes.c.id).where(nodes.c.run_id == _RUNS.c.id, nodes.c.session_id.is_not(None)).exists()
     found = connection.execute(
         select(_RUNS.c.id, _RUNS.c.session_id)
-        .where(~_SETTLED, or_(_RUNS.c.session_id.is_not(None), named))
+        .where(~schema.IS_SETTLED, or_(_RUNS.c.session_id.is_not(None), named))
         .order_by(_RUNS.c.id)
     ).all()
     by_session: dict[str, list[Run]] = {}
@@ -129,7 +128,7 @@ def _anew(connection: Connection, ids: Sequence[str], behind: dict[str, list[Run
         runs, redos, spent = sums.get(session_id, (0, 0, NOTHING))
         if not mine and not runs:
             continue
-        of_session = and_(_RUNS.c.session_id == session_id, _SETTLED)
+        of_session = and_(_RUNS.c.session_id == session_id, schema.IS_SETTLED)
         first = _first(connection, of_session)
         with_user = _first(connection, and_(of_session, _RUNS.c.user_id.is_not(None)))
         candidates: list[Run | _First] = sorted([*mine, *first], key=_by_start)
@@ -199,7 +198,7 @@ def _going_on(connection: Connection, ids: Collection[str]) -> set[str]:
         return set()
     rows = connection.execute(
         select(*(_RUNS.c[name] for name in RunRecord._fields)).where(
-            _RUNS.c.session_id.in_(list(ids)), _RUNS.c.ended_at.is_(None), _SETTLED
+            _RUNS.c.session_id.in_(list(ids)), _RUNS.c.ended_at.is_(None), schema.IS_SETTLED
         )
     )
     runs = runs_with_standings(connection, [RunRecord._make(row) for row in rows])
@@ -210,7 +209,7 @@ def _sums(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[int, in
     """By session its derived runs, their redos, and what was spent on them."""
     if not ids:
         return {}
-    of_these = and_(_RUNS.c.session_id.in_(list(ids)), _SETTLED)
+    of_these = and_(_RUNS.c.session_id.in_(list(ids)), schema.IS_SETTLED)
     branches, costs = schema.branches, schema.cost_records
 
     def by_session(*columns: ColumnElement[Any], join: Any = None, where: Any = ()) -> dict[str, Any]:

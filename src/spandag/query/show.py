@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, or_, select
 
+from spandag.query.ancestors import phase_above
 from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.passed_on import own_errors
 from spandag.query.redos import Redo, redos_of_rows
@@ -126,7 +127,7 @@ class NodeError:
 
 
 @dataclass(frozen=True, slots=True)
-class Waste:
+class WasteSum:
     """What was spent on work that did not count.
 
     Attributes:
@@ -181,7 +182,7 @@ class RunSummary:
     redos: list[Redo]
     errors: list[NodeError]
     error_count: int
-    waste: list[Waste]
+    waste: list[WasteSum]
     parent: RelatedRun | None
     forks: list[RelatedRun]
 
@@ -234,7 +235,7 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
     found = []
     for step_id, of_step in attempts.items():
         last = max(of_step, key=lambda node: (node.attempt or 1, node.started_at, node.id))
-        phase = _phase_above(last, by_id)
+        phase = phase_above(last, by_id)
         spent = NOTHING
         for node in of_step:
             spent = spent.plus(node.spent)
@@ -256,12 +257,6 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
             )
         )
     return found
-
-
-def _phase_above(node: TreeNode | None, by_id: dict[str, TreeNode]) -> TreeNode | None:
-    while node is not None and node.node_type != NodeType.PHASE:
-        node = by_id.get(node.parent_node_id or "")
-    return node
 
 
 def _errors(nodes: Sequence[TreeNode]) -> list[NodeError]:
@@ -317,13 +312,13 @@ def _models(rows: TreeRows) -> list[ModelUse]:
     )
 
 
-def _waste(rows: TreeRows) -> list[Waste]:
+def _waste(rows: TreeRows) -> list[WasteSum]:
     own = own_spending(rows.costs)
     sums = dict.fromkeys((SUPERSEDED, ABANDONED), NOTHING)
     for row in rows.nodes:
         if row[_DISPOSITION] in sums and row[_ID] in own:
             sums[row[_DISPOSITION]] = sums[row[_DISPOSITION]].plus(own[row[_ID]])
-    return [Waste(disposition, spent) for disposition, spent in sums.items() if spent.calls]
+    return [WasteSum(disposition, spent) for disposition, spent in sums.items() if spent.calls]
 
 
 def _parent(connection: Connection, run_id: str) -> RelatedRun:
@@ -340,9 +335,10 @@ def _forks(connection: Connection, run_id: str) -> list[RelatedRun]:
     says = select(links.c.node_id).where(
         links.c.run_id == runs.c.id, links.c.linked_run_id == run_id, links.c.link_type == LinkType.FORK_OF
     )
-    behind = runs.c.facts_version != runs.c.derived_version
     ids = connection.execute(
-        select(runs.c.id).where(or_(runs.c.branch_parent_id == run_id, and_(behind, says.exists())))
+        select(runs.c.id).where(
+            or_(runs.c.branch_parent_id == run_id, and_(~schema.IS_SETTLED, says.exists()))
+        )
     ).scalars()
     found = _related(connection, list(ids), parent=run_id)
     return sorted(found, key=lambda fork: (fork.started_at or 0, fork.run_id))
@@ -357,10 +353,10 @@ def _related(connection: Connection, ids: Sequence[str], *, parent: str | None =
         parent: The run that they have to be forks of, if any.
     """
     records = [record for run_id in ids if (record := read_header(connection, run_id)) is not None]
-    settled = [record for record in records if record.facts_version == record.derived_version]
+    settled = [record for record in records if record.is_settled]
     found = runs_with_standings(connection, settled)
     for record in records:
-        if record.facts_version != record.derived_version:
+        if not record.is_settled:
             rows = load_tree(connection, record.id)
             found += [] if rows is None else [rows.run]
     return [

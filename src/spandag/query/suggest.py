@@ -73,7 +73,7 @@ def described_runs(connection: Connection, ids: Iterable[str]) -> list[str]:
             table.c.id,
             table.c.name,
             table.c.started_at,
-            table.c.facts_version == table.c.derived_version,
+            schema.IS_SETTLED,
         ).where(table.c.id.in_(wanted))
     )
     facts = {run_id: (decoded(name), started_at, settled) for run_id, name, started_at, settled in found}

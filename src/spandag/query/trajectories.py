@@ -160,7 +160,7 @@ def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajec
             _NODES.c.id,
             _NODES.c.ended_at,
             _RUNS.c.name,
-            _RUNS.c.facts_version == _RUNS.c.derived_version,
+            schema.IS_SETTLED,
         )
         .join(_RUNS, _RUNS.c.id == _NODES.c.run_id)
         .where(*conditions)

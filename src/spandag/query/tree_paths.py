@@ -32,9 +32,7 @@ def paths(connection: Connection, nodes: Sequence[tuple[str, str]]) -> dict[tupl
         by_run[run_id].append(node_id)
     runs = schema.workflow_runs.c
     behind = set(
-        connection.execute(
-            select(runs.id).where(runs.id.in_(list(by_run)), runs.facts_version != runs.derived_version)
-        ).scalars()
+        connection.execute(select(runs.id).where(runs.id.in_(list(by_run)), ~schema.IS_SETTLED)).scalars()
     )
     result = {}
     for run_id, ids in by_run.items():

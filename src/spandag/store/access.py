@@ -10,12 +10,11 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from spandag.store import upgrade
+from spandag.store import postgres, upgrade
 from spandag.store.connect import Database, missing, open_database
 from spandag.store.derive import apply, derive
 from spandag.store.errors import StoreError
 from spandag.store.facts import (
-    RunRecord,
     RunRows,
     TreeRows,
     read_header,
@@ -126,24 +125,20 @@ def load_run(connection: Connection, run_id: str) -> RunRows | None:
 
 def load_tree(connection: Connection, run_id: str) -> TreeRows | None:
     """As `load_run`, no more than the tree of a run takes."""
-    if connection.dialect.name == "postgresql":
+    if connection.dialect.name == "postgresql" and postgres.can_pipeline():
         found = read_tree_at_once(connection, run_id)
-        if found is None or _is_up_to_date(found.run):
+        if found is None or found.run.is_settled:
             return found
     else:
         run = read_header(connection, run_id)
-        if run is not None and _is_up_to_date(run):
+        if run is not None and run.is_settled:
             return read_tree(connection, run)
     rows = load_run(connection, run_id)
     return None if rows is None else tree_rows(rows)
 
 
-def _is_up_to_date(run: RunRecord) -> bool:
-    return run.facts_version == run.derived_version
-
-
 def _up_to_date(connection: Connection, rows: RunRows) -> RunRows:
-    if _is_up_to_date(rows.run):
+    if rows.run.is_settled:
         return rows
     derived = derive(rows)
     return apply(rows, derived, read_task(connection, rows.run.id, derived.run.root_node_id))

@@ -93,7 +93,7 @@ def check(url: str) -> Check:
             table = schema.workflow_runs
             runs = _count(connection, table)
             nodes = _count(connection, schema.dag_nodes)
-            behind = _count(connection, table, table.c.facts_version != table.c.derived_version)
+            behind = _count(connection, table, ~schema.IS_SETTLED)
             lost = _lost(connection)
         settings = Settings.load()
         spool = Spool(folder_of(absolute_url(as_url(url)), settings.spool), settings.spool_size)

@@ -142,6 +142,11 @@ class RunRecord(NamedTuple):
     derived_version: int
     meta: dict[str, Any] | None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether what is derived of it is up to date."""
+        return self.facts_version == self.derived_version
+
 
 @dataclass(slots=True)
 class RunRows:
@@ -272,6 +277,9 @@ def read_tree(connection: Connection, run: RunRecord) -> TreeRows:
     return rows
 
 
+_IS_DERIVED = "EXISTS (SELECT 1 FROM workflow_runs WHERE id = %s AND facts_version = derived_version)"
+
+
 def read_tree_at_once(connection: Connection, run_id: str) -> TreeRows | None:
     """As `read_header` and `read_tree` in one round trip, where the driver can do that.
 
@@ -304,9 +312,6 @@ def read_tree_at_once(connection: Connection, run_id: str) -> TreeRows | None:
     if not found:
         return None
     return TreeRows(RunRecord._make(found[0]), nodes, costs, list(map(BranchRecord._make, branches)))
-
-
-_IS_DERIVED = "EXISTS (SELECT 1 FROM workflow_runs WHERE id = %s AND facts_version = derived_version)"
 
 
 def tree_rows(rows: RunRows) -> TreeRows:

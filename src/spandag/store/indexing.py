@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select, text
 
 from spandag.store import schema, text_index
 from spandag.store.admin import inspected
+from spandag.store.case_folding import LONGEST, folded, trigrams
 from spandag.store.connect import Database
-from spandag.store.folding import LONGEST, folded, trigrams
 from spandag.store.text_index import RUNS, UNFINISHED
 from spandag.store.writer import open_for_writing
 

@@ -166,6 +166,13 @@ def _check_before_use(driver: Any, record: Any, proxy: Any) -> None:
             raise DisconnectionError("ended by the server")
 
 
+def can_pipeline() -> bool:
+    """Whether several statements can be sent at once: the client library must be of version 14 or newer."""
+    import psycopg
+
+    return psycopg.Pipeline.is_supported()
+
+
 def lock(connection: Connection, name: str) -> None:
     """Hold off others that lock the same name, until the end of the transaction."""
     digest = blake2b(name.encode(), digest_size=8, person=b"spandag").digest()

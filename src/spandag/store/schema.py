@@ -21,6 +21,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Double,
     Index,
     Integer,
@@ -122,6 +123,9 @@ workflow_runs = Table(
     Index(None, "branch_parent_id"),
     comment="One trace each.",
 )
+
+IS_SETTLED: ColumnElement[bool] = workflow_runs.c.facts_version == workflow_runs.c.derived_version
+"""Whether what is derived of a run is up to date, so that SQL may read it."""
 
 dag_nodes = Table(
     "dag_nodes",

@@ -33,7 +33,7 @@ def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
     def look(connection: Connection) -> None:
         seen.clear()
         run = read_header(connection, run_id)
-        if run is not None and run.facts_version != run.derived_version:
+        if run is not None and not run.is_settled:
             rows = read_rows(connection, run)
             seen.append((rows, derive(rows)))
 

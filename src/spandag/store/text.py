@@ -178,3 +178,14 @@ def _shown(value: Any) -> str:
     except Exception:
         # A value whose own __str__ fails must not take the span with it.
         return f"<{type(value).__name__}>"
+
+
+def unquoted(raw: str) -> str:
+    """A single string as a person reads it."""
+    if raw[:1] == '"':
+        try:
+            value = json.loads(raw)
+        except ValueError:
+            return raw
+        return value if isinstance(value, str) else raw
+    return raw

@@ -12,8 +12,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import OperationalError
 
+from spandag.store.case_folding import forms, telling
 from spandag.store.errors import StoreError
-from spandag.store.folding import forms, telling
 
 INDEX, RUNS, SLICES = "text_index", "text_index_runs", "text_index_slices"
 

@@ -368,7 +368,7 @@ def _rows(batch: Batch, table: str) -> list[tuple[Any, ...]]:
 
 def _out_of_date(connection: Connection, run_id: str | None) -> list[str]:
     runs = schema.workflow_runs
-    query = select(runs.c.id).where(runs.c.facts_version != runs.c.derived_version).order_by(runs.c.id)
+    query = select(runs.c.id).where(~schema.IS_SETTLED).order_by(runs.c.id)
     if run_id is not None:
         query = query.where(runs.c.id == run_id)
     return list(connection.execute(query).scalars())

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spandag._guard import guard
 from spandag.spans.content import capture_content
@@ -32,6 +32,36 @@ class Round:
     block: ExitStack
     node: Node
     set_output: Callable[[object], None]
+
+
+def decorated_generator(
+    function: CallableT, rounds: Callable[[Callable[..., Any], Any, Any], Iterator[Round]]
+) -> CallableT | None:
+    """What stands in for a function that gives a generator; None for any other function.
+
+    Args:
+        function: The function.
+        rounds: Takes it with the arguments of a call, and gives the rounds of that.
+    """
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def generator_wrapper(*args: Any, **kwargs: Any) -> Any:
+            call = functools.partial(function, *args, **kwargs)
+            return (yield from drive(call, lambda: rounds(function, args, kwargs)))
+
+        return cast(CallableT, generator_wrapper)
+
+    if gives_async_generator(function):
+
+        @marked
+        @functools.wraps(function)
+        def async_generator_wrapper(*args: Any, **kwargs: Any) -> Any:
+            call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
+            return drive_async(call, lambda: rounds(function, args, kwargs))
+
+        return cast(CallableT, async_generator_wrapper)
+    return None
 
 
 def drive(

@@ -17,7 +17,10 @@ from spandag._guard import guard
 from spandag._version import __version__
 from spandag.spans import providers
 from spandag.spans.node import Node, current
-from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
+from spandag.workflow.generators import (
+    Round,
+    decorated_generator,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,24 +122,9 @@ class Scope(Generic[NodeT]):
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Decorate a function: each call opens a node, with its arguments and result as content."""
         check_decorated(self._what, function)
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = functools.partial(function, *args, **kwargs)
-                return (yield from drive(call, lambda: self._round(function, args, kwargs)))
-
-            return cast(Callable[P, R], generator_wrapper)
-
-        if gives_async_generator(function):
-
-            @marked
-            @functools.wraps(function)
-            def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
-                return drive_async(call, lambda: self._round(function, args, kwargs))
-
-            return cast(Callable[P, R], async_generator_wrapper)
+        generator = decorated_generator(function, self._round)
+        if generator is not None:
+            return generator
 
         if inspect.iscoroutinefunction(function):
 

@@ -11,7 +11,10 @@ from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, get_args
 from spandag.semconv import Outcome
 from spandag.spans.node import current
 from spandag.workflow.attempt import Attempt, OnExhausted, Plan
-from spandag.workflow.generators import Round, drive, drive_async, gives_async_generator, marked
+from spandag.workflow.generators import (
+    Round,
+    decorated_generator,
+)
 from spandag.workflow.redo import Redo, checked_redo, whole
 from spandag.workflow.scope import (
     Entered,
@@ -118,24 +121,9 @@ class Step:
         """
         check_decorated("spandag.step(...)", function)
         self._check_not_spent(self._limit())
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = functools.partial(function, *args, **kwargs)
-                return (yield from drive(call, lambda: self._rounds(function, args, kwargs)))
-
-            return cast(Callable[P, R], generator_wrapper)
-
-        if gives_async_generator(function):
-
-            @marked
-            @functools.wraps(function)
-            def async_generator_wrapper(*args: P.args, **kwargs: P.kwargs) -> Any:
-                call = cast(Callable[[], Any], functools.partial(function, *args, **kwargs))
-                return drive_async(call, lambda: self._rounds(function, args, kwargs))
-
-            return cast(Callable[P, R], async_generator_wrapper)
+        generator = decorated_generator(function, self._rounds)
+        if generator is not None:
+            return generator
 
         if inspect.iscoroutinefunction(function):
 
