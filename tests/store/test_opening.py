@@ -5,6 +5,7 @@ What is about files is about SQLite; the same for PostgreSQL is in test_postgres
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -100,6 +101,28 @@ def test_another_programs_database_is_refused_and_left_as_it_was(foreign: Path) 
     for message in refused(f"sqlite:///{foreign}"):
         assert message == (f"{foreign} is a database of another program; name another file with --store")
     assert foreign.read_bytes() == before
+
+
+LEAVES_A_LOG = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA journal_mode = WAL")
+connection.execute("CREATE TABLE orders (id INTEGER)")
+connection.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no way to leave a log behind")
+def test_what_another_program_left_when_it_was_killed_stays_as_it_was(tmp_path: Path) -> None:
+    """Whoever closes such a file last moves the log into it."""
+    path, log = tmp_path / "orders.db", tmp_path / "orders.db-wal"
+    subprocess.run([sys.executable, "-c", LEAVES_A_LOG, str(path)], check=False, timeout=60)
+    before = path.read_bytes(), log.read_bytes()
+    assert before[1]
+    for message in refused(f"sqlite:///{path}"):
+        assert message == f"{path} is a database of another program; name another file with --store"
+    assert (path.read_bytes(), log.read_bytes()) == before
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+from spandag.store import schema
 from spandag.store.errors import NoStoreError, StoreError
 
 DRIVER_ERROR = sqlite3.Error
@@ -102,9 +104,9 @@ def engine(path: Path, *, write: bool) -> Engine:
         raise StoreError(
             f"SQLite {sqlite3.sqlite_version} is too old; use a Python with SQLite 3.38 or newer"
         )
-    uri = f"file:{quote(str(path))}?mode=rw"
 
     def connect() -> sqlite3.Connection:
+        uri = _uri(path, "ro" if _is_anothers_with_log(path) else "rw")
         # Transactions are begun below; the driver must not begin its own.
         connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -128,6 +130,27 @@ def engine(path: Path, *, write: bool) -> Engine:
         event.listen(result, "connect", _note_origin(path))
         event.listen(result, "checkout", _require_origin)
     return result
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"file:{quote(str(path))}?mode={mode}"
+
+
+def _is_anothers_with_log(path: Path) -> bool:
+    """Whether another program, when it was killed, left a log beside its file.
+
+    Whoever closes such a file last moves the log into it; a file that is not ours must stay as it is. Ours
+    are not opened that way, since looking at them would leave an empty log behind.
+    """
+    try:
+        if not os.path.getsize(f"{path}-wal"):
+            return False
+    except OSError:
+        return False
+    with suppress(sqlite3.Error), closing(sqlite3.connect(_uri(path, "ro"), uri=True)) as looking:
+        tables = {name for (name,) in looking.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        return bool(tables) and schema.VERSION_TABLE not in tables
+    return False
 
 
 _IS_GONE, _PID = "spandag_is_gone", "spandag_pid"
