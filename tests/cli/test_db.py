@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import make_url
+from spandag_test_databases import connected
+from sqlalchemy import make_url, text
 
 from spandag.cli import cli
 from spandag.semconv import NodeType
@@ -247,6 +248,27 @@ def test_a_whole_store_is_ok(written: str, db: Db, own_spool: Path) -> None:
         "findings": [],
         "ok": True,
     }
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_view_of_others_that_is_broken_is_their_own_business(written: str, db: Db) -> None:
+    with connected(written) as connection:
+        connection.execute(text("CREATE TABLE orders (id INTEGER)"))
+        connection.execute(text("CREATE VIEW my_orders AS SELECT * FROM orders"))
+        connection.execute(text("DROP TABLE orders"))
+    result = db("check")
+    assert result.exit_code == 0
+    assert "my_orders" not in result.stdout
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_view_of_ours_that_is_broken_is_said(written: str, db: Db) -> None:
+    with connected(written) as connection:
+        connection.execute(text("DROP VIEW v_rates"))
+        connection.execute(text("CREATE VIEW v_rates AS SELECT * FROM nowhere"))
+    result = db("check")
+    assert result.exit_code == 1
+    assert "WRONG  schema: view v_rates has the columns ()" in result.stdout
 
 
 def test_an_older_store_is_checked_as_it_is(written: str, db: Db) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy.exc import OperationalError
 
 from spandag.store import revisions, schema, text_index
 
@@ -43,7 +44,11 @@ def shape_of(connection: Connection) -> Shape:
         for index in inspector.get_indexes(table):
             shape.indexes[str(index["name"])] = (table, *(str(name) for name in index["column_names"]))
     for view in sorted(inspector.get_view_names()):
-        shape.views[view] = tuple(column["name"] for column in inspector.get_columns(view))
+        try:
+            shape.views[view] = tuple(column["name"] for column in inspector.get_columns(view))
+        except OperationalError:
+            # What it reads from is gone; of ours that is a difference, of others their own business.
+            shape.views[view] = ()
     return shape
 
 
