@@ -105,7 +105,7 @@ def test_ctrl_c_ends_it_quietly(process: Process, environment: None) -> None:
     recorded(process, pause=0.2)
     command = ("replay", "--speed", "0.001", "--max-pause", "1000")
     terminal = Terminal(process.url, lines=12, columns=80, command=command)
-    terminal.wait_for("step 1 fit")
+    terminal.wait_for("run report")
     terminal.type(b"\x03")
 
     assert terminal.end() == 130
