@@ -165,9 +165,8 @@ SPANDAG_STEP_ATTEMPT: Final = "spandag.step.attempt"
 SPANDAG_STEP_MAX_REDOS: Final = "spandag.step.max_redos"
 SPANDAG_REDO_HYPOTHESIS: Final = "spandag.redo.hypothesis"
 SPANDAG_REDO_REQUESTED_BY: Final = "spandag.redo.requested_by"
+# Beside the outcome `accepted`: the program goes on with a result that was rejected.
 SPANDAG_REDO_EXHAUSTED: Final = "spandag.redo.exhausted"
-# "accept" beside a spent limit: the program goes on with the rejected result. Else absent.
-SPANDAG_REDO_ON_EXHAUSTED: Final = "spandag.redo.on_exhausted"
 SPANDAG_ATTEMPT_OUTCOME: Final = "spandag.attempt.outcome"
 
 

@@ -136,10 +136,9 @@ def test_what_a_batch_processor_drops_is_stored_all_the_same(store_url: str) -> 
 
 class _SamplesOnlyRuns(Sampler):
     def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
-        name = args[2] if len(args) > 2 else kwargs["name"]
-        return SamplingResult(
-            Decision.RECORD_AND_SAMPLE if name == "run r" else Decision.RECORD_ONLY
-        )
+        _, _, name, _, attributes, *_ = args
+        is_run = name == "invoke_workflow r"
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if is_run else Decision.RECORD_ONLY, attributes)
 
     def get_description(self) -> str:
         return "records everything, samples runs"

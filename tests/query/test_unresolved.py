@@ -12,7 +12,7 @@ from spandag import query
 from spandag.query import Unresolved
 from spandag.query.render import Page, render_unresolved, to_text
 
-from .conftest import Recording, kepler
+from .conftest import Recording, call, kepler
 from .stories import fall_behind, report
 from .test_render import normal
 
@@ -53,6 +53,40 @@ def test_a_step_that_was_left_rejected_is_told(recording: Recording) -> None:
     assert (step.hypothesis, step.requested_by) == ("bigger", "ann")
 
 
+def settled_for() -> str:
+    """A step without redos and one with: both are gone on with, though nobody approved them."""
+    with spandag.run("settled for") as run:
+        for max_redos, name in enumerate(("sketch", "essay")):
+            for attempt in spandag.step(name).attempts(max_redos=max_redos, on_exhausted="accept"):
+                with attempt:
+                    call(tokens=(10, 1), cost=0.001)
+                    attempt.reject(f"no {name}", "ann")
+    assert run.run_id
+    return run.run_id
+
+
+def test_what_is_used_though_nobody_approved_it_is_told_and_counts(recording: Recording) -> None:
+    run_id = settled_for()
+
+    found = query.unresolved(recording.store)
+
+    assert [(step.step, step.attempts, step.exhausted, step.outcome, step.hypothesis) for step in found] == [
+        ("sketch", 1, True, "accepted", "no sketch"),
+        ("essay", 2, True, "accepted", "no essay"),
+    ]
+    assert query.unresolved(recording.store, run_id) == found
+    told = to_text(render_unresolved(found, Page()))
+    assert told.count("the limit is spent, used all the same") == 2
+    assert [redo.status for redo in query.redos(recording.store, run_id)] == ["exhausted"]
+    [waste] = query.waste(recording.store, run_id)
+    assert (waste.spent.calls, waste.spent.input_tokens) == (1, 10)
+    counted = [(node.name, node.attempt) for node in query.path(recording.store, run_id).nodes]
+    assert ("essay", 2) in counted
+    assert ("essay", 1) not in counted
+    rates = {rate.step: rate for rate in query.rates(recording.store)}
+    assert [(rates[name].accepted, rates[name].exhausted) for name in ("sketch", "essay")] == [(1, 1), (1, 1)]
+
+
 def test_a_step_of_which_a_redo_was_accepted_is_no_loose_end(recording: Recording) -> None:
     kepler()
 
@@ -64,20 +98,22 @@ def test_loose_ends_are_those_of_the_view(recording: Recording) -> None:
     report()
     kepler()
     left()
+    settled_for()
     with pytest.raises(ValueError), spandag.run("failed"), spandag.step("s"):
         raise ValueError("broken")
     recording.store.settle()
     names = [field.name for field in fields(Unresolved)]
     with connected(recording.url) as connection:
         rows = connection.execute(
-            text(f"SELECT {', '.join(names)} FROM v_unresolved ORDER BY started_at DESC")
+            text(f"SELECT {', '.join(names)} FROM v_unresolved ORDER BY started_at")
         ).all()
 
     found = query.unresolved(recording.store)
 
-    assert [tuple(getattr(step, name) for name in names) for step in found] == [tuple(row) for row in rows]
-    assert [step.run_name for step in found] == ["failed", "left", "report"]
-    assert [step.run_name for step in query.unresolved(recording.store, limit=2)] == ["failed", "left"]
+    by_time = sorted(found, key=lambda step: step.started_at)
+    assert [tuple(getattr(step, name) for name in names) for step in by_time] == [tuple(row) for row in rows]
+    assert [step.run_name for step in found] == ["failed", *["settled for"] * 2, "left", "report"]
+    assert [step.run_name for step in query.unresolved(recording.store, limit=1)] == ["failed"]
 
 
 def test_loose_ends_are_the_same_of_runs_that_are_behind(recording: Recording) -> None:

@@ -20,19 +20,20 @@ def accepting(rejects=2, **options):
 
 def test_the_last_result_can_be_accepted_all_the_same_and_that_is_recorded(recorder, caplog):
     last = accepting()
-    assert (last.number, last.outcome, last.exhausted, last.output) == (2, "rejected", True, "fit 2")
-    told = ("spandag.attempt.outcome", "spandag.redo.exhausted", "spandag.redo.on_exhausted")
+    assert (last.number, last.outcome, last.exhausted, last.output) == (2, "accepted", True, "fit 2")
+    told = ("spandag.attempt.outcome", "spandag.redo.exhausted")
     assert [[span.attributes.get(name) for name in told] for span in recorder.spans] == [
-        ["rejected", None, None],
-        ["rejected", True, "accept"],
+        ["rejected", None],
+        ["accepted", True],
     ]
+    assert [event.name for event in recorder.spans[-1].events] == ["rejected"]
     assert caplog.records == []
 
 
 def test_what_is_accepted_before_the_limit_is_spent_is_simply_accepted(recorder):
     last = accepting(rejects=1)
     assert (last.outcome, last.exhausted) == ("accepted", False)
-    assert "spandag.redo.on_exhausted" not in recorder.spans[-1].attributes
+    assert "spandag.redo.exhausted" not in recorder.spans[-1].attributes
 
 
 def test_the_loop_has_the_last_word(recorder):
@@ -44,7 +45,7 @@ def test_raising_in_the_last_attempt_is_accepted_too(recorder):
     for attempt in spandag.step("fit").attempts(max_redos=0, on_exhausted="accept"):
         with attempt:
             raise spandag.Rejected("no")
-    assert recorder.spans[-1].attributes["spandag.redo.on_exhausted"] == "accept"
+    assert recorder.spans[-1].attributes["spandag.attempt.outcome"] == "accepted"
 
 
 def test_the_store_tells_that_a_rejected_result_was_accepted(stored):
@@ -55,9 +56,8 @@ def test_the_store_tells_that_a_rejected_result_was_accepted(stored):
     [(step, exhausted, outcome, hypothesis)] = stored.ask(
         "SELECT step, exhausted, outcome, hypothesis FROM v_unresolved"
     )
-    assert (step, bool(exhausted), outcome, hypothesis) == ("fit", True, "rejected", "idea 2")
-    told = stored.nodes("step")[-1]["attributes"]
-    assert (told["spandag.redo.exhausted"], told["spandag.redo.on_exhausted"]) == (True, "accept")
+    assert (step, bool(exhausted), outcome, hypothesis) == ("fit", True, "accepted", "idea 2")
+    assert [step["disposition"] for step in stored.nodes("step")] == ["superseded", "active"]
 
 
 def test_a_decorated_function_gives_what_its_last_call_returned(recorder):
@@ -67,7 +67,7 @@ def test_a_decorated_function_gives_what_its_last_call_returned(recorder):
         return spandag.current("step").attempt.number
 
     assert fit() == 2
-    assert recorder.spans[-1].attributes["spandag.redo.on_exhausted"] == "accept"
+    assert recorder.spans[-1].attributes["spandag.attempt.outcome"] == "accepted"
 
 
 def test_a_decorated_coroutine_gives_what_it_said_before_it_raised(recorder):
@@ -86,8 +86,8 @@ def test_a_call_that_only_raised_has_given_nothing_to_accept(recorder):
 
     with pytest.raises(spandag.RedoLimitExceeded):
         fit()
-    assert recorder.spans[0].attributes["spandag.redo.exhausted"] is True
-    assert "spandag.redo.on_exhausted" not in recorder.spans[0].attributes
+    told = recorder.spans[0].attributes
+    assert (told["spandag.attempt.outcome"], told["spandag.redo.exhausted"]) == ("rejected", True)
 
 
 def test_a_spent_limit_that_is_caught_in_the_loop_ends_it(recorder):

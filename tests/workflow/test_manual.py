@@ -122,3 +122,9 @@ def test_secrets_never_reach_a_span(recorder, capture_content):
     assert span.attributes["gen_ai.tool.call.arguments"] == '{"api_key":"[redacted]","text":"[redacted]"}'
     assert span.attributes["password"] == "[redacted]"
     assert span.events[0].attributes["text"] == "key [redacted]"
+
+
+def test_a_node_has_the_ids_that_a_store_knows_it_by(stored):
+    with spandag.run("report") as run, spandag.agent("planner") as agent:
+        assert spandag.current().run_id == run.run_id
+    assert [(row["run_id"], row["id"]) for row in stored.nodes("agent")] == [(run.run_id, agent.id)]

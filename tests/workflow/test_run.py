@@ -208,7 +208,8 @@ def test_an_unsampled_run_changes_nothing_and_is_said_once(monkeypatch, caplog):
     monkeypatch.setattr(_guard, "_said", set())
     with caplog.at_level(logging.WARNING, "spandag"):
         for _ in range(2):
-            with spandag.run("report"):
+            with spandag.run("report") as run:
+                assert (run.run_id, run.id) == (None, None)
                 for attempt in spandag.step("fit").attempts():
                     with attempt:
                         if attempt.number == 1:

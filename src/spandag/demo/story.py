@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from opentelemetry.trace import Span, format_trace_id
-
 import spandag
 from spandag.demo import tasks
 from spandag.demo.agents import Endpoint, Verdict, ask_planner, ask_reviewer, run_analyst, run_loader
@@ -77,14 +75,7 @@ def tell(endpoint: Callable[[str], Endpoint], say: Say) -> Ending:
                             attempt.reject(hypothesis=hypothesis, requested_by="reviewer")
             except spandag.RedoLimitExceeded:
                 say(f"  the limit of {MAX_REDOS} redos is spent; the story ends without an accepted law")
-        return Ending(_trace_id(run.span), accepted, exponent_of(result), attempts)
-
-
-def _trace_id(span: Span) -> str | None:
-    context = span.get_span_context()
-    # An unsampled run has an id as well, but nobody keeps it.
-    recorded = context.is_valid and context.trace_flags.sampled
-    return format_trace_id(context.trace_id) if recorded else None
+        return Ending(run.run_id, accepted, exponent_of(result), attempts)
 
 
 def load_data(endpoint: Callable[[str], Endpoint], say: Say) -> dict[str, list[float]]:

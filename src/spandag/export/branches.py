@@ -175,6 +175,7 @@ def _status(node: NodeRow, attributes: Mapping[str, Any]) -> str:
     if node.ended_at is None:
         return "active"
     status = _BRANCH_STATUS.get(node.outcome or "") or _STATUS_OF_NODE.get(node.status, "abandoned")
-    if status == "rejected" and attributes.get(semconv.SPANDAG_REDO_EXHAUSTED):
+    # Also where the program goes on with what was rejected: nobody has approved it.
+    if status in (Outcome.ACCEPTED, Outcome.REJECTED) and attributes.get(semconv.SPANDAG_REDO_EXHAUSTED):
         return "exhausted"
     return status

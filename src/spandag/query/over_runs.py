@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select
+from sqlalchemy import Boolean, ColumnElement, Connection, and_, func, literal_column, select
 
+from spandag import semconv
 from spandag.query.liveness import load_tree
 from spandag.store import TreeRows, schema
 from spandag.store.limits import DAY_NS, days_ago, now_ns
+from spandag.store.views.dialects import DIALECTS
 
 T = TypeVar("T")
 
@@ -112,3 +114,17 @@ def has_step(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     # In these words, or SQLite does not use the index.
     is_step: ColumnElement[Any] = literal_column(f"dag_nodes.{schema.IS_STEP}")
     return select(nodes.c.id).where(nodes.c.run_id == _RUNS.c.id, is_step, and_(*conditions)).exists()
+
+
+def has_spent_limit(connection: Connection) -> ColumnElement[bool]:
+    """Whether an attempt was rejected with no redo left, be it accepted all the same or not."""
+    sql = DIALECTS[connection.dialect.name]
+    return literal_column(sql.is_true("dag_nodes.attributes", semconv.SPANDAG_REDO_EXHAUSTED), Boolean)
+
+
+def with_spent_limit(connection: Connection, run_id: str) -> set[str]:
+    """The attempts of a run for which `has_spent_limit` is true."""
+    nodes = schema.dag_nodes
+    is_step: ColumnElement[Any] = literal_column(f"dag_nodes.{schema.IS_STEP}")
+    asked = select(nodes.c.id).where(nodes.c.run_id == run_id, is_step, has_spent_limit(connection))
+    return set(connection.execute(asked).scalars())

@@ -9,15 +9,13 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 
-from spandag import semconv
 from spandag.query.ancestors import AGENTS
-from spandag.query.over_runs import AT_ONCE, first_day, runs_behind
+from spandag.query.over_runs import first_day, has_spent_limit, runs_behind, with_spent_limit
 from spandag.query.text import decoded
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, load_run, schema
 from spandag.store.facts import NodeRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
-from spandag.store.views.dialects import DIALECTS
 
 By = Literal["step", "agent", "model"]
 """What rates are told by."""
@@ -52,7 +50,7 @@ class Rate:
         failed: How many failed.
         cancelled: How many were cancelled.
         unfinished: How many have not ended.
-        exhausted: How many were rejected with no redo left.
+        exhausted: How many were rejected with no redo left, whether the program went on with them or not.
         mean_attempts: Attempts for each step.
         redo_rate: The share of the steps that were done again, from 0 to 1.
         first_success_rate: The share of the first attempts that were accepted, of those that have ended; None
@@ -160,10 +158,6 @@ def _add(sums: defaultdict[_Key, _Sums], by: By, attempts: Iterable[_Attempt], w
 def _settled_attempts(connection: Connection, since: int) -> Iterator[_Attempt]:
     # In these words, or SQLite does not use the index.
     is_step: ColumnElement[Any] = literal_column(f"dag_nodes.{schema.IS_STEP}")
-    sql = DIALECTS[connection.dialect.name]
-    exhausted: ColumnElement[Any] = literal_column(
-        sql.is_true("dag_nodes.attributes", semconv.SPANDAG_REDO_EXHAUSTED)
-    )
     rows = connection.execute(
         select(
             _NODES.c.run_id,
@@ -171,7 +165,7 @@ def _settled_attempts(connection: Connection, since: int) -> Iterator[_Attempt]:
             func.coalesce(_NODES.c.step_node_id, _NODES.c.id),
             _NODES.c.name,
             func.coalesce(_NODES.c.outcome, _NODES.c.status),
-            exhausted,
+            has_spent_limit(connection),
         )
         .select_from(_NODES)
         .join(_RUNS, _RUNS.c.id == _NODES.c.run_id)
@@ -224,7 +218,7 @@ def _behind(connection: Connection, run_id: str, by: By, since: int) -> tuple[li
         return [], workers
     by_id = {node.id: node for node in rows.nodes}
     steps = [node for node in rows.nodes if node.node_type == NodeType.STEP]
-    exhausted = _exhausted(connection, run_id, [node.id for node in steps])
+    exhausted = with_spent_limit(connection, run_id)
     attempts = [
         _Attempt(
             run_id,
@@ -249,22 +243,6 @@ def _attempt_of(node: NodeRecord, by_id: dict[str, NodeRecord]) -> str:
     if point is not None and point.step_node_id == node.step_node_id:
         return point.id.removeprefix(BRANCH_POINT_PREFIX)
     return node.step_node_id or ""
-
-
-def _exhausted(connection: Connection, run_id: str, node_ids: list[str]) -> set[str]:
-    sql = DIALECTS[connection.dialect.name]
-    said: ColumnElement[Any] = literal_column(
-        sql.is_true("dag_nodes.attributes", semconv.SPANDAG_REDO_EXHAUSTED)
-    )
-    found: set[str] = set()
-    for start in range(0, len(node_ids), AT_ONCE):
-        ids = node_ids[start : start + AT_ONCE]
-        found.update(
-            connection.execute(
-                select(_NODES.c.id).where(_NODES.c.run_id == run_id, _NODES.c.id.in_(ids), said)
-            ).scalars()
-        )
-    return found
 
 
 def _rate(by: By, key: _Key, sums: _Sums) -> Rate:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
 from spandag import semconv
 from spandag.query.ancestors import nearest, phase_of
 from spandag.query.liveness import OPEN, RUNNING, load_tree
-from spandag.query.over_runs import AT_ONCE, has_step, newest_answers
+from spandag.query.over_runs import AT_ONCE, has_spent_limit, has_step, newest_answers, with_spent_limit
 from spandag.query.rejections import Rejection, rejections
 from spandag.query.resolve import resolve_run
 from spandag.query.text import decoded
@@ -36,7 +36,7 @@ _OUTCOME, _STARTED_AT, _ENDED_AT, _ERROR_TYPE, _ERROR_MESSAGE = map(
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """A step without an accepted attempt; named as the columns of ``v_unresolved``.
+    """A step that no reviewer accepted an attempt at; named as the columns of ``v_unresolved``.
 
     Attributes:
         run_id: The run.
@@ -50,7 +50,8 @@ class Unresolved:
         exhausted: Whether the limit is spent.
         node_id: The last attempt.
         status: Of its node, as in `spandag.query.TreeNode`.
-        outcome: ``rejected``, ``failed`` or ``cancelled``; None where it has not ended.
+        outcome: ``rejected``, ``failed`` or ``cancelled``; ``accepted`` where the program went on with it though
+            the limit is spent; None where it has not ended.
         hypothesis: What its rejection suggested.
         requested_by: Who rejected it.
         started_at: Unix nanoseconds, of the last attempt.
@@ -80,7 +81,7 @@ class Unresolved:
 
 
 def unresolved(store: Store, run: str | None = None, *, limit: int | None = 20) -> list[Unresolved]:
-    """Steps of which no attempt was accepted: left rejected, failed, cancelled, or with their limit spent.
+    """Steps that were left rejected, failed, cancelled, or with their limit spent.
 
     Of each the last attempt, unless the work around it was done again or still goes on. Where the program
     was killed, that is the attempt that it was at.
@@ -100,10 +101,13 @@ def unresolved(store: Store, run: str | None = None, *, limit: int | None = 20) 
     with store.connection() as connection:
         answer = partial(unresolved_of, connection)
         if run is None:
-            # What is superseded is not the last; what is neither ended well nor superseded is looked at.
+            # What is superseded is not the last; of the others, what has not simply ended well is looked at.
             condition = has_step(
                 nodes.c.disposition != SUPERSEDED,
-                func.coalesce(nodes.c.outcome, nodes.c.status).not_in(_GOOD),
+                or_(
+                    func.coalesce(nodes.c.outcome, nodes.c.status).not_in(_GOOD),
+                    has_spent_limit(connection),
+                ),
             )
             return [
                 step for of_run in newest_answers(connection, condition, answer, limit) for step in of_run
@@ -121,10 +125,13 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
     """
     by_id = {row[_ID]: row for row in rows.nodes}
     accepted = {branch.source_node_id for branch in rows.branches if branch.status == Outcome.ACCEPTED}
+    spent = with_spent_limit(connection, rows.run.id)
 
     def is_loose(row: Row) -> bool:
         if row[_NODE_TYPE] != NodeType.STEP or row[_DISPOSITION] == SUPERSEDED:
             return False
+        if row[_ID] in spent:
+            return True
         if (row[_OUTCOME] or row[_STATUS]) in _GOOD:
             return False
         if row[_STATUS] in (RUNNING, OPEN) and rows.run.ended_at is None:
@@ -149,8 +156,8 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
             step=decoded(row[_NAME]),
             step_number=row[_STEP_NUMBER],
             attempts=row[_ATTEMPT] or 1,
-            max_redos=limits[row[_ID]][0],
-            exhausted=limits[row[_ID]][1],
+            max_redos=limits[row[_ID]],
+            exhausted=row[_ID] in spent,
             node_id=row[_ID],
             status=row[_STATUS],
             outcome=row[_OUTCOME],
@@ -165,10 +172,10 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
     ]
 
 
-def _limits(connection: Connection, run_id: str, node_ids: list[str]) -> dict[str, tuple[int | None, bool]]:
-    """By attempt how many redos were allowed, and whether they are spent."""
+def _limits(connection: Connection, run_id: str, node_ids: list[str]) -> dict[str, int | None]:
+    """By attempt how many redos were allowed."""
     nodes = schema.dag_nodes
-    found: dict[str, tuple[int | None, bool]] = dict.fromkeys(node_ids, (None, False))
+    found: dict[str, int | None] = dict.fromkeys(node_ids)
     for start in range(0, len(node_ids), AT_ONCE):
         rows = connection.execute(
             select(nodes.c.id, nodes.c.attributes).where(
@@ -177,10 +184,7 @@ def _limits(connection: Connection, run_id: str, node_ids: list[str]) -> dict[st
         )
         for node_id, attributes in rows:
             said = attributes if isinstance(attributes, dict) else {}
-            found[node_id] = (
-                _small_number(said.get(semconv.SPANDAG_STEP_MAX_REDOS)),
-                said.get(semconv.SPANDAG_REDO_EXHAUSTED) is True,
-            )
+            found[node_id] = _small_number(said.get(semconv.SPANDAG_STEP_MAX_REDOS))
     return found
 
 

@@ -12,7 +12,18 @@ from typing import Any, Self, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+)
 
 from spandag import semconv
 from spandag._guard import guard
@@ -175,6 +186,22 @@ class Node:
         with guard("record content"):
             name, as_content = _OUTPUT.get(self.type, (semconv.SPANDAG_OUTPUT, _as_is))
             self.set_attribute(name, content_json(lambda: as_content("assistant", value)))
+
+    # -- what it is called in a store ---------------------------------------------
+
+    @property
+    def run_id(self) -> str | None:
+        """``workflow_runs.id`` of its run, which is its trace id; None where it is not recorded."""
+        here = self.span.get_span_context()
+        return format_trace_id(here.trace_id) if here.is_valid and here.trace_flags.sampled else None
+
+    @property
+    def id(self) -> str | None:
+        """``dag_nodes.id``, which is its span id; None where it is not recorded."""
+        here = self.span.get_span_context()
+        # Where nothing could be started, the context is that of the span above.
+        is_own = here.is_valid and not isinstance(self.span, NonRecordingSpan)
+        return format_span_id(here.span_id) if is_own and here.trace_flags.sampled else None
 
     # -- lifecycle --------------------------------------------------------------
 

@@ -112,7 +112,8 @@ class Attempt:
     Attributes:
         number: 1 for the original, 2 for the first redo.
         outcome: One of `spandag.semconv.Outcome`; None while it is open.
-        exhausted: Whether it was the last one allowed, and rejected.
+        exhausted: Whether it was the last one allowed, and rejected; its outcome is ``accepted`` all the same
+            where ``on_exhausted="accept"`` goes on with it.
         output: What `set_output` was given last.
     """
 
@@ -289,18 +290,17 @@ class Attempt:
         self.exhausted = (
             self.outcome == Outcome.REJECTED and plan.max_redos is not None and self.number > plan.max_redos
         )
-        settled_for = (
-            self.exhausted and plan.on_exhausted == "accept" and (self._has_output or not plan.needs_output)
-        )
+        if self.exhausted and plan.on_exhausted == "accept" and (self._has_output or not plan.needs_output):
+            self.outcome = Outcome.ACCEPTED
         with guard("record an attempt's outcome"):
-            self._record_outcome(node, settled_for)
+            self._record_outcome(node)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self.exhausted and not settled_for and not is_normal_exit(error):
+        if self.exhausted and self.outcome == Outcome.REJECTED and not is_normal_exit(error):
             raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
         return bool(raised) and plan.max_redos is not None
 
-    def _record_outcome(self, node: StepNode, settled_for: bool) -> None:
+    def _record_outcome(self, node: StepNode) -> None:
         node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
         if len(self._rejections) > 1:
             for rejection in self._rejections:
@@ -310,8 +310,6 @@ class Attempt:
             node.add_event(semconv.EVENT_REJECTED, _said(self))
         if self.exhausted:
             node.set_attribute(semconv.SPANDAG_REDO_EXHAUSTED, True)
-        if settled_for:
-            node.set_attribute(semconv.SPANDAG_REDO_ON_EXHAUSTED, "accept")
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

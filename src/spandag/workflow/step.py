@@ -80,7 +80,7 @@ class Step:
         Args:
             max_redos: How often the step may be done again, the step's own by default.
             on_exhausted: ``"accept"`` ends the loop after the last allowed attempt instead of raising; that
-                attempt stays rejected, and its `Attempt.exhausted` is true.
+                attempt is accepted, and its `Attempt.exhausted` is true.
 
         Raises:
             RuntimeError: An attempt was not entered, or not left before the next.

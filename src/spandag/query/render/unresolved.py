@@ -10,6 +10,7 @@ from spandag.query.render.marks import mark_of
 from spandag.query.render.reasons import error, numbered, said
 from spandag.query.resolve import SHORT_ID
 from spandag.query.unresolved import Unresolved
+from spandag.semconv import Outcome
 
 
 def render_unresolved(steps: Sequence[Unresolved], page: Page) -> list[Line]:
@@ -34,11 +35,14 @@ def step_lines(step: Unresolved, page: Page) -> list[Line]:
     """
     glyphs = page.glyphs
     what = step.outcome or step.status
-    mark, style = mark_of(what, glyphs)
+    # An accepted one is listed only where nobody has approved it.
+    mark, style = mark_of("exhausted" if what == Outcome.ACCEPTED else what, glyphs)
     where = f" {glyphs.dot} phase {page.line(step.phase)}" if step.phase else ""
     facts = [
         f"{step.attempts} attempt" + "s" * (step.attempts != 1),
-        "the limit is spent"
+        "the limit is spent, used all the same"
+        if step.exhausted and step.outcome == Outcome.ACCEPTED
+        else "the limit is spent"
         if step.exhausted
         else ""
         if step.max_redos is None

@@ -98,6 +98,7 @@ def unresolved(sql: Dialect) -> str:
         ORDER BY event.seq DESC LIMIT 1)"""
 
     status = status_of_node(sql, "last")
+    exhausted = sql.is_true("last.attributes", semconv.SPANDAG_REDO_EXHAUSTED)
     # As in `branches.status`: what ended well without saying its outcome is accepted.
     return f"""
 SELECT last.run_id,
@@ -108,7 +109,7 @@ SELECT last.run_id,
        last.step_number,
        coalesce(last.attempt, 1) AS attempts,
        {sql.small_number("last.attributes", semconv.SPANDAG_STEP_MAX_REDOS)} AS max_redos,
-       {sql.is_true("last.attributes", semconv.SPANDAG_REDO_EXHAUSTED)} AS exhausted,
+       {exhausted} AS exhausted,
        last.id AS node_id,
        {status} AS status,
        last.outcome,
@@ -125,13 +126,16 @@ JOIN workflow_runs AS run ON run.id = last.run_id
 LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
 WHERE last.node_type = '{NodeType.STEP}'
   AND last.disposition <> 'superseded'
-  AND coalesce(last.outcome, last.status) NOT IN ('{Outcome.ACCEPTED}', 'completed')
-  AND ({status} NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
-  AND coalesce(first.outcome, '') <> '{Outcome.ACCEPTED}'
-  AND NOT EXISTS (
-      SELECT 1 FROM branches AS branch
-      WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
-        AND branch.status = 'accepted'
+  AND (
+      {exhausted}
+      OR coalesce(last.outcome, last.status) NOT IN ('{Outcome.ACCEPTED}', 'completed')
+      AND ({status} NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
+      AND coalesce(first.outcome, '') <> '{Outcome.ACCEPTED}'
+      AND NOT EXISTS (
+          SELECT 1 FROM branches AS branch
+          WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
+            AND branch.status = 'accepted'
+      )
   )
 """
 

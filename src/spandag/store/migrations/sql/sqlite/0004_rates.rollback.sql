@@ -12,6 +12,7 @@ DROP VIEW v_rates;
 DROP VIEW v_cost_by_model;
 DROP VIEW v_cost_by_agent;
 DROP VIEW v_events;
+DROP VIEW v_unresolved;
 DROP VIEW v_waste;
 
 CREATE VIEW v_waste AS
@@ -28,6 +29,66 @@ JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
 LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
 WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
 GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
+
+CREATE VIEW v_unresolved AS
+SELECT last.run_id,
+       run.name AS run_name,
+       (
+           WITH RECURSIVE above(next_id, node_type, name) AS (
+               SELECT last.parent_node_id, last.node_type, last.name
+               UNION ALL
+               SELECT up.parent_node_id, up.node_type, up.name
+               FROM above JOIN dag_nodes AS up ON up.run_id = last.run_id AND up.id = above.next_id
+               WHERE above.node_type <> 'phase'
+           )
+           SELECT name FROM above WHERE node_type = 'phase'
+       ) AS phase,
+       last.step_node_id,
+       last.name AS step,
+       last.step_number,
+       coalesce(last.attempt, 1) AS attempts,
+       CASE WHEN length(last.attributes ->> '$."spandag.step.max_redos"') BETWEEN 1 AND 9 AND last.attributes ->> '$."spandag.step.max_redos"' NOT GLOB '*[^0-9]*' THEN CAST(last.attributes ->> '$."spandag.step.max_redos"' AS INTEGER) END AS max_redos,
+       coalesce(last.attributes ->> '$."spandag.redo.exhausted"' = 1, FALSE) AS exhausted,
+       last.id AS node_id,
+       CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END AS status,
+       last.outcome,
+       (SELECT event.meta ->> '$."spandag.redo.hypothesis"' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS hypothesis,
+       (SELECT event.meta ->> '$."spandag.redo.requested_by"' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS requested_by,
+       last.started_at,
+       last.ended_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', last.started_at / 1000000000.0, 'unixepoch') AS started_time,
+       CAST(last.ended_at - last.started_at AS DOUBLE PRECISION) / 1000000.0 AS duration_ms,
+       last.error_type,
+       last.error_message
+FROM dag_nodes AS last
+JOIN workflow_runs AS run ON run.id = last.run_id
+LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
+WHERE last.node_type = 'step'
+  AND last.disposition <> 'superseded'
+  AND coalesce(last.outcome, last.status) NOT IN ('accepted', 'completed')
+  AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
+  AND coalesce(first.outcome, '') <> 'accepted'
+  AND NOT EXISTS (
+      SELECT 1 FROM branches AS branch
+      WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
+        AND branch.status = 'accepted'
+  );
 
 CREATE VIEW v_events AS
 SELECT node.run_id,
