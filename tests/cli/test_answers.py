@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 import spandag as api
 from spandag.cli import cli
 from spandag.export import SpandagSpanExporter
-from spandag.workflow.scope import use_tracer_provider
+from spandag.workflow.scope import provider_in_use, use_tracer_provider
 
 from .conftest import SPANDAG
 
@@ -102,9 +102,12 @@ def redone(provider: TracerProvider) -> str:
 
 @pytest.fixture
 def ask(environment: None) -> Ask:
-    """Asks ``spandag`` in this process."""
+    """Asks ``spandag`` in this process, once all is stored that was recorded."""
 
     def ask(*arguments: str) -> Result:
+        recording = provider_in_use()
+        if isinstance(recording, TracerProvider):
+            recording.force_flush()
         return CliRunner().invoke(cli, arguments, prog_name="spandag")
 
     return ask

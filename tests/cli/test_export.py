@@ -46,6 +46,7 @@ def redone(provider: TracerProvider) -> str:
                     chat.set_usage(1000, 200, cost=0.01)
                 if attempt.number == 1:
                     attempt.reject("try a power law ✓", "reviewer")
+    provider.force_flush()
     return format(run.span.get_span_context().trace_id, "032x")
 
 

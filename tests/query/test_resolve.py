@@ -135,6 +135,25 @@ def test_an_unknown_node_says_where_ids_are_shown(recording: Recording) -> None:
     )
 
 
+def test_a_node_that_is_nearly_right_is_suggested(recording: Recording) -> None:
+    recording.exporter.export(spans((0xABCD1234 << 32, None), trace_id=7))
+    recording.store.settle()
+
+    with pytest.raises(QueryError) as error:
+        node_of(recording, "abcd1235")
+    assert str(error.value).startswith("no node starts with 'abcd1235'; did you mean abcd1234 (")
+
+
+def test_a_node_is_suggested_by_its_name(recording: Recording) -> None:
+    kepler()
+
+    for text in ("analyst", "analist", "last/ANALYST"):
+        with pytest.raises(QueryError) as error:
+            node_of(recording, text)
+        assert "did you mean" in str(error.value)
+        assert "(agent analyst)" in str(error.value)
+
+
 def test_a_node_of_an_unknown_run_is_about_the_run(recording: Recording) -> None:
     with spandag.run("r"):
         pass
@@ -156,10 +175,11 @@ def test_the_beginning_of_a_node_is_found_by_the_index(recording: Recording) -> 
         query.resolve_node(connection, "last")
         with suppress(QueryError):
             query.resolve_node(connection, "0a")
+        [by_prefix] = [statement for statement in statements if "dag_nodes.id >=" in statement]
         plan = [
             row[-1]
             for row in connection.exec_driver_sql(
-                f"EXPLAIN QUERY PLAN {statements[-1]}", ("0a", "0ag", "0a", 6, 0)
+                f"EXPLAIN QUERY PLAN {by_prefix}", ("0a", "0ag", "0a", 6, 0)
             )
         ]
     assert any("SEARCH dag_nodes USING" in step and "id>" in step for step in plan), plan

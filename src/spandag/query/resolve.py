@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.runs import newest
-from spandag.query.suggest import close_runs, described_nodes, described_runs, lately
+from spandag.query.suggest import close_nodes, close_runs, described_nodes, described_runs, lately
 from spandag.store import schema
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
@@ -99,7 +99,7 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
         .join(table, table.c.run_id == runs.c.id)
         .order_by(runs.c.id, table.c.id)
     )
-    where = "no node"
+    where, run_id = "no node", None
     if slash:
         run_id = resolve_run(connection, run_text)
         statement = statement.where(table.c.run_id == run_id)
@@ -121,8 +121,9 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
             )
         ]
         raise AmbiguousError(f"{text!r} is ambiguous: {_listed(named, len(found))}")
-    run_hint = run_text or LAST
-    raise QueryError(f"{where} starts with {node_text!r}; ids are shown by: spandag tree {run_hint} --ids")
+    close = close_nodes(connection, node_text, SHORT_ID, run_id)
+    hint = f"did you mean {close}?" if close else f"ids are shown by: spandag tree {run_text or LAST} --ids"
+    raise QueryError(f"{where} starts with {node_text!r}; {hint}")
 
 
 def _matches(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from operator import ne
 
 from sqlalchemy import Connection, select
 
 from spandag.query.liveness import load_tree
 from spandag.query.runs import Run, newest
 from spandag.query.text import decoded
+from spandag.semconv import NodeType
 from spandag.store import schema
 
 _LOOKED_AT = 50
+_NODES_LOOKED_AT = 5_000
 _SHOWN = 3
 _LONGEST_NAME = 40
 # Below this, what is alike are accidents.
@@ -57,6 +60,37 @@ def close_runs(connection: Connection, text: str, digits: int) -> str:
         return ""
     found = [run for run in newest(connection, _LOOKED_AT) if _is_close(run, wanted)]
     return _named(found[:_SHOWN], digits)
+
+
+def close_nodes(connection: Connection, text: str, digits: int, run_id: str | None = None) -> str:
+    """Nodes whose name or id is like a text; empty where there are none.
+
+    Args:
+        connection: Of the store.
+        text: What was typed.
+        digits: How many digits of an id are shown.
+        run_id: The run that they are in; None for one of the newest.
+    """
+    wanted = text.strip().casefold()
+    if not wanted:
+        return ""
+    table = schema.dag_nodes
+    runs = [run_id] if run_id else [run.id for run in newest(connection, _SHOWN)]
+    found = connection.execute(
+        select(table.c.id, table.c.node_type, table.c.name)
+        .where(table.c.run_id.in_(runs), table.c.node_type != NodeType.BRANCH_POINT)
+        .order_by(table.c.started_at.desc(), table.c.id)
+        .limit(_NODES_LOOKED_AT)
+    ).all()
+    named = {
+        name
+        for name in {row.name for row in found}
+        if _is_close_name((decoded(name) or "")[:_LONGEST_NAME].casefold(), wanted)
+    }
+    close = [row for row in found if row.name in named or _is_typing_error(row.id, wanted)]
+    return ", ".join(
+        f"{row.id[:digits]} ({row.node_type} {on_one_line(decoded(row.name))})" for row in close[:_SHOWN]
+    )
 
 
 def described_runs(connection: Connection, ids: Iterable[str]) -> list[str]:
@@ -117,10 +151,19 @@ def _named(runs: Iterable[Run], digits: int) -> str:
 
 
 def _is_close(run: Run, wanted: str) -> bool:
-    name = (run.name or "")[:_LONGEST_NAME].casefold()
     if len(wanted) >= _LEAST_DIGITS and _ratio(run.id[: len(wanted)], wanted) >= _CLOSE_IDS:
         return True
+    return _is_close_name((run.name or "")[:_LONGEST_NAME].casefold(), wanted)
+
+
+def _is_close_name(name: str, wanted: str) -> bool:
     return bool(name) and (wanted in name or _ratio(name, wanted) >= _CLOSE_NAMES)
+
+
+def _is_typing_error(node_id: str, wanted: str) -> bool:
+    # There may be thousands, too many for a ratio of each.
+    wrong = sum(map(ne, node_id, wanted))
+    return _LEAST_DIGITS <= len(wanted) <= len(node_id) and wrong <= len(wanted) * (1 - _CLOSE_IDS)
 
 
 def _ratio(one: str, other: str) -> float:
