@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, and_, select, tuple_
+from sqlalchemy import Connection, select
 
 from spandag.query.cursors import Place, place_of
 from spandag.query.errors import QueryError
@@ -18,6 +18,7 @@ from spandag.query.matching import Match, Wanted
 from spandag.query.resolve import resolve_run
 from spandag.query.search_filter import Filter
 from spandag.query.search_runs import Candidate, candidates, up_to_date
+from spandag.query.search_suspects import Suspect, Suspects
 from spandag.query.text import decoded
 from spandag.query.tree_paths import paths
 from spandag.store import Store, schema, text_index
@@ -29,7 +30,6 @@ SECONDS = 2.0
 
 _MOST_RUNS_AT_ONCE = 64
 _AT_ONCE = 50
-_HASH_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +190,6 @@ def _wanted(text: str | None, what: str) -> Wanted | None:
     return Wanted(text)
 
 
-class _Suspect(NamedTuple):
-    """A node that may be a hit; where its message is what may be, by which."""
-
-    run: Candidate
-    started_at: int
-    id: str
-    messages: tuple[tuple[str, bytes], ...]
-
-    @property
-    def place(self) -> Place:
-        return Place(self.run.started_at, self.run.id, self.started_at, self.id)
-
-
 class _Search:
     def __init__(
         self,
@@ -218,7 +205,7 @@ class _Search:
         self.wanted = wanted
         self.filters = filters
         self.limit = limit
-        self.after = after
+        self.suspects = Suspects(connection, wanted, filters, after)
         self.session = session
         self.used_index = used_index
         self.hits: list[Hit] = []
@@ -252,7 +239,7 @@ class _Search:
     def look_at(self, runs: Sequence[Candidate]) -> bool:
         """Add the hits of some runs; says whether all of their nodes were looked at."""
         known = [up_to_date(self.connection, run, self.session) for run in runs]
-        suspects = self.suspects([run for run in known if run is not None])
+        suspects = self.suspects.of([run for run in known if run is not None], self.limit + 1)
         for start in range(0, len(suspects), _AT_ONCE):
             some = suspects[start : start + _AT_ONCE]
             found = self.checked(some)
@@ -262,121 +249,10 @@ class _Search:
                 return len(found) <= room and start + len(some) >= len(suspects)
         return True
 
-    def suspects(self, runs: Sequence[Candidate]) -> list[_Suspect]:
-        """The nodes of some runs that may be hits, in the order of the answer."""
-        by_run = {run.id: run for run in runs}
-        found: dict[tuple[str, str], _Suspect] = {}
-        if self.wanted is None:
-            # There is nothing to check but what the database has checked.
-            for run in runs:
-                for run_id, node_id, started_at in self.rows([run], most=self.limit + 1):
-                    found[run_id, node_id] = _Suspect(by_run[run_id], started_at, node_id, ())
-        else:
-            nodes = schema.dag_nodes.c
-            says = self.wanted.may_be_in(
-                self.connection,
-                nodes.name,
-                nodes.agent,
-                nodes.model,
-                nodes.error_type,
-                nodes.error_message,
-                nodes.input_preview,
-                nodes.output_preview,
-            )
-            others = self.roots(runs) | self.redos(runs)
-            for condition in (says, *((nodes.id.in_(sorted(others)),) if others else ())):
-                for run_id, node_id, started_at in self.rows(runs, condition):
-                    found[run_id, node_id] = _Suspect(by_run[run_id], started_at, node_id, ())
-            for (run_id, node_id, started_at), of_node in self.messages(list(by_run)).items():
-                found[run_id, node_id] = _Suspect(by_run[run_id], started_at, node_id, tuple(of_node))
-        order = {run.id: i for i, run in enumerate(runs)}
-        suspects = sorted(found.values(), key=lambda each: (each.started_at, each.id), reverse=True)
-        suspects.sort(key=lambda each: order[each.run.id])
-        return suspects
-
-    def rows(self, runs: Sequence[Candidate], *conditions: Any, most: int | None = None) -> Any:
-        nodes = schema.dag_nodes.c
-        query = select(nodes.run_id, nodes.id, nodes.started_at).where(
-            nodes.run_id.in_([run.id for run in runs]),
-            *self.filters.conditions,
-            *conditions,
-            self.is_to_come(),
-        )
-        if most is not None:
-            query = query.order_by(nodes.started_at.desc(), nodes.id.desc()).limit(most)
-        return self.connection.execute(query).all()
-
-    def is_to_come(self) -> Any:
-        nodes = schema.dag_nodes.c
-        if self.after is None or self.after.started_at is None:
-            return and_(True)
-        earlier = tuple_(nodes.started_at, nodes.id) < tuple_(self.after.started_at, self.after.node_id)
-        return (nodes.run_id != self.after.run_id) | earlier
-
-    def roots(self, runs: Sequence[Candidate]) -> set[str]:
-        """The root nodes of runs whose name or task has the text."""
-        assert self.wanted is not None
-        return {
-            run.root_node_id
-            for run in runs
-            if run.root_node_id and (self.wanted.is_in(run.name) or self.wanted.is_in(run.task))
-        }
-
-    def redos(self, runs: Sequence[Candidate]) -> set[str]:
-        """The redos whose hypothesis may have the text."""
-        assert self.wanted is not None
-        branches = schema.branches.c
-        query = select(branches.branch_node_id).where(
-            branches.run_id.in_([run.id for run in runs]),
-            self.wanted.may_be_in(self.connection, branches.hypothesis),
-        )
-        return {
-            branch_id.removeprefix(BRANCH_POINT_PREFIX)
-            for branch_id in self.connection.execute(query).scalars()
-        }
-
-    def messages(self, run_ids: list[str]) -> dict[tuple[str, str, int], list[tuple[str, bytes]]]:
-        """By node the messages that may have the text, each at the first node of those that are asked for."""
-        assert self.wanted is not None
-        messages, lists, nodes = schema.messages.c, schema.node_messages.c, schema.dag_nodes.c
-        suspicious: defaultdict[str, set[bytes]] = defaultdict(set)
-        for run_id, digest in self.connection.execute(
-            select(messages.run_id, messages.hash).where(
-                messages.run_id.in_(run_ids), self.wanted.may_be_in(self.connection, messages.content)
-            )
-        ):
-            suspicious[run_id].add(bytes(digest))
-        if not suspicious:
-            return {}
-        where = and_(lists.run_id == nodes.run_id, lists.node_id == nodes.id)
-        query = (
-            select(lists.run_id, lists.node_id, nodes.started_at, lists.direction, lists.hashes)
-            .join_from(schema.node_messages, schema.dag_nodes, where)
-            .where(lists.run_id.in_(list(suspicious)), *self.filters.conditions)
-            .order_by(lists.run_id, nodes.started_at, lists.node_id, lists.direction)
-        )
-        found: defaultdict[tuple[str, str, int], list[tuple[str, bytes]]] = defaultdict(list)
-        for run_id, node_id, started_at, direction, hashes in self.connection.execute(query):
-            to_come = suspicious[run_id]
-            if not to_come:
-                continue
-            blob = bytes(hashes)
-            here = {blob[i : i + _HASH_BYTES] for i in range(0, len(blob), _HASH_BYTES)} & to_come
-            to_come -= here
-            if here and self.is_after(run_id, started_at, node_id):
-                found[run_id, node_id, started_at] += [(direction, digest) for digest in sorted(here)]
-        return found
-
-    def is_after(self, run_id: str, started_at: int, node_id: str) -> bool:
-        after = self.after
-        if after is None or after.started_at is None or run_id != after.run_id:
-            return True
-        return (started_at, node_id) < (after.started_at, after.node_id)
-
-    def checked(self, suspects: Sequence[_Suspect]) -> list[tuple[_Suspect, Any, Match | None]]:
+    def checked(self, suspects: Sequence[Suspect]) -> list[tuple[Suspect, Any, Match | None]]:
         """Those that are hits, with their rows and where the text is."""
         table = schema.dag_nodes.c
-        by_run: defaultdict[str, list[_Suspect]] = defaultdict(list)
+        by_run: defaultdict[str, list[Suspect]] = defaultdict(list)
         for suspect in suspects:
             by_run[suspect.run.id].append(suspect)
         rows: dict[tuple[str, str], Any] = {}
@@ -416,7 +292,7 @@ class _Search:
                 found.append((suspect, rows[key], match))
         return found
 
-    def match(self, suspect: _Suspect, row: Any, hypothesis: str | None, texts: Any) -> Match | None:
+    def match(self, suspect: Suspect, row: Any, hypothesis: str | None, texts: Any) -> Match | None:
         wanted, run = self.wanted, suspect.run
         assert wanted is not None
         is_root = run.root_node_id == suspect.id
@@ -438,7 +314,7 @@ class _Search:
                 return match
         return wanted.match("agent", decoded(row.agent)) or wanted.match("model", decoded(row.model))
 
-    def hits_of(self, found: Sequence[tuple[_Suspect, Any, Match | None]]) -> list[Hit]:
+    def hits_of(self, found: Sequence[tuple[Suspect, Any, Match | None]]) -> list[Hit]:
         above = paths(self.connection, [(suspect.run.id, suspect.id) for suspect, _, _ in found])
         return [
             Hit(
