@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 import spandag
 from spandag.export import SpandagSpanExporter
 from spandag.store import Store, open_store
+from spandag.store.indexing import build_index
 from spandag.workflow.scope import use_tracer_provider
 
 
@@ -86,3 +87,14 @@ def kepler() -> str:
                     if attempt.number == 1:
                         attempt.reject(hypothesis="fit in log space", requested_by="reviewer")
     return format(run.span.get_span_context().trace_id, "032x")
+
+
+@pytest.fixture(params=["as it is", "indexed"])
+def and_indexed(request: pytest.FixtureRequest, recording: Recording) -> Callable[[], None]:
+    """Builds the index in one of two runs of a test: the answers must be the same."""
+
+    def build_or_not() -> None:
+        if request.param == "indexed":
+            build_index(recording.url)
+
+    return build_or_not

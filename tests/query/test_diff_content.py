@@ -1,0 +1,307 @@
+"""What is said in two attempts or runs compared, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, TraceFlags
+from rich.cells import cell_len
+from spandag_test_live import Process, run_id
+
+import spandag
+from spandag import query, semconv
+from spandag.query import QueryError
+from spandag.query.as_json import as_json
+from spandag.query.render import Page, diff_markdown, render_diff, to_text
+from spandag.semconv import NodeType
+from spandag.store import open_store
+
+from .comparing import CONTENT, divergence, node_of, redone, told, work
+from .conftest import Recording
+from .test_render import normal
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# --- content -------------------------------------------------------------------------
+
+
+def history(recording: Recording, *messages: dict[str, object]) -> None:
+    """A run with one model call with these messages."""
+    attributes = {
+        semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
+        semconv.GEN_AI_REQUEST_MODEL: "m",
+        semconv.GEN_AI_INPUT_MESSAGES: json.dumps(messages),
+    }
+    recording.tracer.start_span("chat m", context=trace.Context(), attributes=attributes).end()
+
+
+def said(role: str, text: str) -> dict[str, object]:
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def called(call_id: str, **arguments: object) -> dict[str, object]:
+    part = {"type": "tool_call", "id": call_id, "name": "t", "arguments": arguments}
+    return {"role": "assistant", "parts": [part]}
+
+
+def answered(call_id: str, response: str) -> dict[str, object]:
+    return {"role": "tool", "parts": [{"type": "tool_call_response", "id": call_id, "response": response}]}
+
+
+def test_of_a_history_only_new_and_changed_messages_are_told(recording: Recording) -> None:
+    history(recording, said("system", "Be short."), said("user", "one"), said("user", "two"))
+    history(
+        recording,
+        said("system", "Be long."),
+        said("user", "one"),
+        said("assistant", "1"),
+        said("user", "two"),
+    )
+
+    diff = query.diff(recording.store, "last~1", "last")
+
+    [pair] = diff.pairs
+    assert pair.content is not None
+    [change] = pair.content
+    assert change.same == 2
+    assert [(m.a and m.a.role, m.b and m.b.role) for m in change.messages] == [
+        ("system", "system"),
+        (None, "assistant"),
+    ]
+
+
+def test_ids_of_tool_calls_make_no_difference(recording: Recording) -> None:
+    text = "Calling tools: [{'id': 'call_%s'}]"
+    history(recording, called("x1", of=1), answered("x1", "ok"), said("user", text % "kAb12345678"))
+    history(recording, called("y2", of=1), answered("y2", "ok"), said("user", text % "Zq987654321"))
+    history(recording, called("z3", of=2), answered("z3", "ok"), said("user", text % "Zq987654321"))
+
+    assert told(query.diff(recording.store, "last~2", "last~1")) == []
+    [pair] = query.diff(recording.store, "last~1", "last").pairs
+    assert pair.differs == ("prompt",)
+    assert pair.content is not None
+    assert [m.b and m.b.role for m in pair.content[0].messages] == ["assistant"]
+
+
+def test_ids_within_arguments_are_a_difference(recording: Recording) -> None:
+    history(recording, called("x", id="mars"))
+    history(recording, called("x", id="venus"))
+
+    assert told(query.diff(recording.store, "last~1", "last")) == ["llm m: prompt"]
+
+
+def test_content_is_loaded_of_what_is_shown_only(recording: Recording, capture_content: None) -> None:
+    work("a", "b", "c", answer="one")
+    work("a", "b", "c", answer="two")
+
+    loaded = {
+        limit: [
+            pair.content is not None
+            for pair in query.diff(recording.store, "last~1", "last", limit=limit).pairs
+            if pair.differs
+        ]
+        for limit in (0, 2, None)
+    }
+
+    # The first divergence is always shown.
+    assert loaded == {0: [True, False, False], 2: [True, True, False], None: [True, True, True]}
+    diff = query.diff(recording.store, "last~1", "last")
+    assert "… 2 more that differ; all of them: --limit 0" in to_text(render_diff(diff, Page(), limit=1))
+
+
+# --- what is not whole ---------------------------------------------------------------
+
+
+def test_a_run_that_goes_on_is_compared_as_far_as_it_is(store_url: str) -> None:
+    process = Process(store_url)
+    runs = []
+    for ended in (True, False):
+        run = process.start(NodeType.RUN, "r")
+        process.end(process.step("load", run))
+        fit = process.step("fit", run)
+        if ended:
+            process.end(process.start(NodeType.TOOL, "t", fit))
+            process.end(fit, run)
+        runs.append(run_id(run))
+
+    with open_store(store_url) as store:
+        diff = query.diff(store, *runs)
+    process.close()
+
+    assert told(diff) == ["run r: status", "step fit: status", "tool t: structure"]
+    assert divergence(diff) == "structure of tool t"
+    assert (diff.b.status, diff.difference.duration_ns) == ("running", None)
+    assert "b is running: what it has not done yet is only in a\n" in to_text(render_diff(diff, Page()))
+
+
+def test_what_lost_its_parent_is_compared_below_the_run(recording: Recording) -> None:
+    def context(trace_id: int, span_id: int) -> SpanContext:
+        return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(1))
+
+    def span(trace_id: int, span_id: int, parent: int | None, node_type: str, name: str) -> ReadableSpan:
+        named = {NodeType.RUN: semconv.GEN_AI_WORKFLOW_NAME, NodeType.AGENT: semconv.GEN_AI_AGENT_NAME}
+        return ReadableSpan(
+            name=name,
+            context=context(trace_id, span_id),
+            parent=None if parent is None else context(trace_id, parent),
+            attributes={semconv.SPANDAG_NODE_TYPE: node_type, named[node_type]: name},
+            start_time=1_000 + span_id,
+            end_time=2_000 + span_id,
+        )
+
+    for trace_id, middle in ((7, True), (8, False)):
+        recording.exporter.export(
+            [
+                span(trace_id, 1, None, NodeType.RUN, "r"),
+                *([span(trace_id, 2, 1, NodeType.AGENT, "a")] if middle else []),
+                span(trace_id, 3, 2, NodeType.AGENT, "b"),
+            ]
+        )
+
+    diff = query.diff(recording.store, f"{7:032x}", f"{8:032x}")
+
+    assert told(diff) == ["agent a: structure", "agent b: structure", "agent b: structure"]
+
+
+def test_a_redo_whose_first_attempt_is_missing_has_nothing_to_be_compared_with(recording: Recording) -> None:
+    attributes = {
+        semconv.SPANDAG_NODE_TYPE: "step",
+        semconv.GEN_AI_STEP_NAME: "fit",
+        semconv.SPANDAG_STEP_ID: "00000000000000aa",
+        semconv.SPANDAG_STEP_ATTEMPT: 2,
+    }
+    with spandag.run("r"):
+        recording.provider.get_tracer("t").start_span("fit", attributes=attributes).end()
+
+    with pytest.raises(QueryError, match="step 'fit' has one attempt only: name what to compare it with"):
+        query.diff(recording.store, node_of(recording, "fit"))
+
+
+def test_thousands_of_siblings_are_aligned(recording: Recording) -> None:
+    def spans(trace_id: int, names: list[str]) -> Iterator[ReadableSpan]:
+        def context(span_id: int) -> SpanContext:
+            return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(1))
+
+        for place, name in enumerate(["top", *names], start=1):
+            yield ReadableSpan(
+                name=name,
+                context=context(place),
+                parent=None if place == 1 else context(1),
+                attributes={semconv.SPANDAG_NODE_TYPE: "tool", semconv.GEN_AI_TOOL_NAME: name},
+                start_time=place,
+                end_time=10_000 + place,
+            )
+
+    names = [f"t{i % 7}" for i in range(5_000)]
+    recording.exporter.export(list(spans(7, names)))
+    recording.exporter.export(list(spans(8, [*names[:1_000], "new", *names[1_000:3_000], *names[3_001:]])))
+
+    diff = query.diff(recording.store, f"{7:032x}", f"{8:032x}")
+
+    assert (diff.same, diff.changed, diff.only_a, diff.only_b) == (5_000, 0, 1, 1)
+    assert divergence(diff) == "structure of tool new"
+
+
+# --- text ----------------------------------------------------------------------------
+
+
+@CONTENT
+def test_a_comparison_is_drawn_as_in_the_golden_files(recording: Recording) -> None:
+    redone()
+    diff = query.diff(recording.store, node_of(recording, "fit"))
+
+    def steady(text: str) -> str:
+        text = re.sub(r"(?m)^(duration|\| duration).*", r"\1", normal(text))
+        return re.sub(r"[+-] 1ms", "1ms", text)
+
+    for name, text in (
+        ("diff.txt", to_text(render_diff(diff, Page()))),
+        ("diff_wide.txt", to_text(render_diff(diff, Page(width=140)))),
+        ("diff.md", diff_markdown(diff, Page())),
+    ):
+        assert steady(text) == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+@CONTENT
+def test_long_texts_are_shown_where_they_differ(recording: Recording) -> None:
+    lines = [f"line {i}" for i in range(200)]
+    work("a", answer="\n".join(lines))
+    lines[100] = "line a hundred"
+    work("a", answer="\n".join(lines))
+
+    text = to_text(render_diff(query.diff(recording.store, "last~1", "last"), Page()))
+
+    assert (
+        "… 99 lines that are the same\n            line 99\n          - line 100\n          + line a hundred\n"
+        in text
+    )
+    assert "line 98\n" not in text
+
+
+@CONTENT
+def test_every_line_fits_and_controls_nothing(recording: Recording) -> None:
+    word = "日本 \x1b[31m\ud83d " * 200
+    work("a", answer=f"{word}one {word}")
+    work("a", answer=f"{word}two {word}")
+    diff = query.diff(recording.store, "last~1", "last")
+
+    for width in (40, 100, 120, 160):
+        lines = to_text(render_diff(diff, Page(width=width))).splitlines()
+        assert max(map(cell_len, lines)) <= width
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "".join(lines))
+    assert any("one" in line for line in lines)
+    assert to_text(render_diff(diff, Page(encoding="ascii"))).isascii()
+
+
+@CONTENT
+def test_the_words_that_differ_stand_out(recording: Recording) -> None:
+    work("a", answer="The law is linear in time.")
+    work("a", answer="The law is a power of time.")
+
+    lines = render_diff(query.diff(recording.store, "last~1", "last"), Page())
+
+    assert [text for line in lines for text, style in line if style == "bold red"] == ["linear in"]
+    assert [text for line in lines for text, style in line if style == "bold green"] == ["a power of"]
+
+
+@CONTENT
+def test_markdown_of_others_stays_text(recording: Recording) -> None:
+    work("a|`b`*c*", answer="```\n| x |\n```")
+    work("a|`b`*c*", answer="````\n| y |\n````", model="m|*n*")
+
+    text = diff_markdown(query.diff(recording.store, "last~1", "last"), Page())
+
+    assert "`````diff\n" in text
+    assert text.count("`````") == 2
+    assert r"model m → m\|\*n\*" in text
+    assert "``run work · step 1 a|`b`*c* · agent worker``" in text
+
+
+@CONTENT
+def test_json_has_the_columns_of_the_store(recording: Recording) -> None:
+    redone()
+
+    answer = as_json(query.diff(recording.store, node_of(recording, "fit")))
+
+    assert set(answer) == {
+        "a",
+        "b",
+        "difference",
+        "has_content",
+        "same",
+        "changed",
+        "only_a",
+        "only_b",
+        "first_divergence",
+        "pairs",
+    }
+    assert {"run", "node", "status", "input_tokens", "cost_usd", "started_at"} <= set(answer["a"])
+    assert set(answer["pairs"][0]) == {"a", "b", "depth", "above", "differs", "content"}
+    assert answer["first_divergence"]["pair"] == answer["pairs"][answer["first_divergence"]["place"]]
+    assert json.loads(json.dumps(answer))["pairs"][0]["a"]["name"] == "fit"
