@@ -133,7 +133,7 @@ def test_runs(ask: Ask, redone: str) -> None:
         "session",
         "status",
         "started",
-        "duration",
+        "took",
         "nodes",
         "redos",
         "tokens",

@@ -21,7 +21,7 @@ def test_sessions(ask: Ask, redone: str) -> None:
         "name",
         "status",
         "started",
-        "duration",
+        "took",
         "runs",
         "redos",
         "tokens",

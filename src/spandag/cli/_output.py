@@ -17,17 +17,19 @@ from rich.style import Style
 
 from spandag.cli._options import same_store
 from spandag.query import as_json
-from spandag.query.render import Line, Page
+from spandag.query.render import ENDLESS, Line, Page
 
-_WIDTH_OF_FILES = 100
 _AT_ONCE = 500
 
 
 def page() -> Page:
-    """Standard output as a page: the terminal's width, 100 columns where it is none."""
-    width = _WIDTH_OF_FILES
+    """Standard output as a page: as wide as the terminal or as ``COLUMNS`` says, else without an end.
+
+    What a program reads must not lack what a person has no room for.
+    """
+    width = ENDLESS
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
-        width = shutil.get_terminal_size((_WIDTH_OF_FILES, 40)).columns
+        width = shutil.get_terminal_size().columns
     return Page(width=max(width, 40), encoding=sys.stdout.encoding or "utf-8")
 
 

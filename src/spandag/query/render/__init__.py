@@ -9,7 +9,7 @@ from spandag.query.render.diff import render_diff
 from spandag.query.render.diff_markdown import diff_markdown
 from spandag.query.render.dot import render_dot
 from spandag.query.render.folding import NO_FOLDS, Folds, folds
-from spandag.query.render.formats import Line, Page, to_text
+from spandag.query.render.formats import ENDLESS, Line, Page, to_text
 from spandag.query.render.lineage import render_lineage
 from spandag.query.render.mermaid import render_mermaid
 from spandag.query.render.node import render_node
@@ -29,6 +29,7 @@ from spandag.query.render.unresolved import render_unresolved
 from spandag.query.render.waste import render_waste
 
 __all__ = [
+    "ENDLESS",
     "NO_FOLDS",
     "Folds",
     "Line",

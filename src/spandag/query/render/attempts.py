@@ -16,6 +16,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import status_cell
+from spandag.query.render.reasons import error, redo_line
 from spandag.query.resolve import SHORT_ID
 
 _INDENT = "  "
@@ -37,28 +38,16 @@ def render_attempts(attempts: Sequence[Attempt], page: Page) -> list[Line]:
     lines = [page.cut(title)]
     for attempt, row in zip(attempts, cells, strict=True):
         if attempt.branch_node_id is not None:
-            lines.append(page.cut(_reason(attempt, page)))
+            redo = redo_line(page, f"redo_{attempt.attempt - 1}", attempt.hypothesis, attempt.requested_by)
+            lines += page.wrapped([(_INDENT, ""), *redo], _INDENT * 2)
         line: Line = [(_INDENT, "")]
         for i, (text, style) in enumerate(row):
             if widths[i]:
                 line += [(padded(text, widths[i], right=2 <= i <= 4), style), (_GAP, "")]
         lines.append(page.cut(line))
-        kind = page.line(attempt.error_type, 200).rpartition(".")[2]
-        error = ": ".join(part for part in (kind, page.line(attempt.error_message)) if part)
-        if error:
-            lines.append(page.cut([(_INDENT * 3, ""), (error, "red")]))
+        if failure := error(page, attempt.error_type, attempt.error_message):
+            lines += page.wrapped([(_INDENT * 3, ""), (failure, "red")], _INDENT * 3)
     return lines
-
-
-def _reason(attempt: Attempt, page: Page) -> Line:
-    glyphs = page.glyphs
-    line: Line = [(_INDENT, ""), (f"{glyphs.redo} redo", "bold yellow")]
-    if attempt.requested_by:
-        line.append((f" asked by {page.line(attempt.requested_by, 60)}", "yellow"))
-    if attempt.hypothesis:
-        opening, closing = glyphs.quotes
-        line.append((f": {opening}{page.line(attempt.hypothesis)}{closing}", ""))
-    return line
 
 
 def _cells(attempt: Attempt, page: Page) -> list[tuple[str, str]]:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from spandag.query.following import ENDED, STARTED, Change
 from spandag.query.render.formats import DIM, Line, Page, cost, duration, moment, tokens
 from spandag.query.render.marks import status_cell
-from spandag.query.render.tree import error_line, node_label
+from spandag.query.render.reasons import error_of
+from spandag.query.render.tree import node_label
 from spandag.query.resolve import SHORT_ID
 from spandag.semconv import NodeType
 
@@ -55,5 +56,5 @@ def _change(change: Change, page: Page, *, with_error: bool, ids: bool) -> Line:
         facts = (duration(node.started_at, node.ended_at), tokens(node.spent), cost(node.spent, glyphs))
         line += [(_GAP + fact, DIM) for fact in facts if fact]
     if with_error:
-        line.append((_GAP + error_line(node, page), "red"))
+        line.append((_GAP + error_of(node, page), "red"))
     return page.cut(line)

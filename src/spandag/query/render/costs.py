@@ -24,9 +24,9 @@ def render_costs(costs: Sequence[Cost], page: Page, *, by: By) -> list[Line]:
     columns = (
         Column(by, gives_way=True),
         Column("calls", right=True),
-        Column("in", right=True),
-        Column("out", right=True),
-        Column("cached", right=True),
+        Column("in", right=True, goes=1),
+        Column("out", right=True, goes=1),
+        Column("cached", right=True, goes=2),
         Column("tokens", right=True),
         Column("cost", right=True),
         Column("unpriced", right=True),

@@ -24,7 +24,7 @@ from spandag.query.render.diff_facts import (
     title_of,
     totals,
 )
-from spandag.query.render.formats import DIM, Line, Page, duration, padded
+from spandag.query.render.formats import DIM, ENDLESS, Line, Page, duration, padded
 from spandag.query.render.marks import mark_of
 from spandag.query.render.table import Column, table
 
@@ -135,7 +135,11 @@ def _entry(pair: NodePair, below: int, page: Page) -> list[Line]:
     indent = "  " + _indent(pair.depth + 1)
     for text in texts(pair, page):
         lines.append([(indent + text.title, "cyan")])
-        lines += _side_by_side(text, indent, page) if page.width >= WIDE else _unified(text, indent, page)
+        lines += (
+            _side_by_side(text, indent, page)
+            if WIDE <= page.width < ENDLESS
+            else _unified(text, indent, page)
+        )
         if text.left_out:
             lines.append([(f"{indent}{glyphs.ellipsis} {text.left_out} more lines", DIM)])
     return lines

@@ -14,7 +14,8 @@ from spandag.query.render.changed_text import TextRow, text_rows
 from spandag.query.render.formats import Glyphs, Page, cost, count, duration, to_text, usd
 from spandag.query.render.marks import mark_of
 from spandag.query.render.node import message_texts
-from spandag.query.render.tree import error_line, node_label
+from spandag.query.render.reasons import error_of
+from spandag.query.render.tree import node_label
 from spandag.query.resolve import SHORT_ID
 from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType
@@ -235,9 +236,9 @@ def texts(pair: NodePair, page: Page) -> list[Text]:
         for content in pair.content or ():
             found += [(_who(content.what, change), *_both(change)) for change in content.messages]
     if "error" in pair.differs and a is not None and b is not None:
-        found.append(("error", error_line(a, page), error_line(b, page)))
+        found.append(("error", error_of(a, page), error_of(b, page)))
     elif (a is None or b is None) and (pair.node.error_type or pair.node.error_message):
-        error = error_line(pair.node, page)
+        error = error_of(pair.node, page)
         found.append(("error", "" if a is None else error, error if a is None else ""))
     result = []
     for title, text_a, text_b in found:

@@ -23,6 +23,8 @@ _UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0
 _SPACE = re.compile(r"\s+")
 
 _NS = 1_000_000_000
+# Of a text that goes on in the lines below.
+_MOST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Glyphs:
 
 UNICODE = Glyphs("├─ ", "└─ ", "│  ", "   ", "✓", "✗", "●", "■", "⊘", "○", "↻", "·", "…", "≥ ", ("“", "”"))
 ASCII = Glyphs("|- ", "`- ", "|  ", "   ", "+", "x", "*", "!", "~", "o", "@", "-", "...", ">= ", ('"', '"'))
+
+
+ENDLESS = 1_000
+"""The width of what is no page: a file, or another program that reads on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,39 @@ class Page:
             if shown != text or room <= 0:
                 break
         return result
+
+    def wrapped(self, line: Line, indent: str = "") -> list[Line]:
+        """A line whose last piece goes on in lines below where the page is too narrow; broken at spaces.
+
+        Args:
+            line: Pieces that stay as they are, and a text behind them.
+            indent: What stands before the text in the lines below.
+        """
+        if sum(width_of(text) for text, _ in line) <= self.width:
+            return [line]
+        *before, (text, style) = line
+        room = self.width - sum(width_of(piece) for piece, _ in before)
+        least = self.width - width_of(indent)
+        parts: list[str] = []
+        words = text.strip().split(" ")
+        start = text[: len(text) - len(text.lstrip())]
+        shown = start + words[0]
+        for word in words[1:]:
+            if width_of(shown) + 1 + width_of(word) > (least if parts else room):
+                parts.append(shown)
+                shown = word
+            else:
+                shown = f"{shown} {word}"
+        parts.append(shown)
+        if width_of(parts[0]) > room and before and room < least // 2:
+            # Not even its first word has room beside what stands before it.
+            parts.insert(0, "")
+        if len(parts) > _MOST_LINES:
+            parts[_MOST_LINES - 1 :] = [" ".join(parts[_MOST_LINES - 1 :])]
+        return [
+            self.cut([*before, (parts[0], style)] if i == 0 else [(indent, DIM), (part.lstrip(), style)])
+            for i, part in enumerate(parts)
+        ]
 
     def _encodable(self, text: str) -> str:
         if text.isascii():

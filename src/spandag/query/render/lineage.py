@@ -16,6 +16,7 @@ from spandag.query.render.formats import (
 )
 from spandag.query.render.marks import status_cell
 from spandag.query.render.reasons import said
+from spandag.query.render.tree import deepest_indent
 from spandag.query.resolve import SHORT_ID
 
 _INDENT = 3
@@ -30,7 +31,7 @@ def render_lineage(found: Lineage, page: Page) -> list[Line]:
         lost = "parent pruned" if found.parent_pruned else "parent not stored"
         lines.append(page.cut([(f"({lost}: run {found.branch_parent_id[:SHORT_ID]})", DIM)]))
     rows = []
-    deepest = max((page.width - _LEAST_LABEL * 2) // _INDENT, 2)
+    deepest = deepest_indent(page)
     for each, prefix, below in _drawn(found.runs, page, deepest):
         run = each.run
         label: Line = [

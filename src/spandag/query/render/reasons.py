@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spandag.query.render.formats import Page
+from spandag.query.render.formats import DIM, Line, Page
+from spandag.query.tree_node import TreeNode
 
 
 def said(page: Page, hypothesis: str | None, requested_by: str | None) -> str:
@@ -16,10 +17,27 @@ def said(page: Page, hypothesis: str | None, requested_by: str | None) -> str:
     return " ".join(words)
 
 
+def redo_line(
+    page: Page, name: str | None, hypothesis: str | None, requested_by: str | None, *, dim: bool = False
+) -> Line:
+    """A redo's name, who asked for it, and what it should do better."""
+    line: Line = [(f"{page.glyphs.redo} {page.line(name) or 'redo'}", DIM if dim else "bold yellow")]
+    if requested_by:
+        line.append((f" asked by {page.line(requested_by, 60)}", DIM if dim else "yellow"))
+    if hypothesis:
+        line.append((f": {said(page, hypothesis, None)}", DIM if dim else ""))
+    return line
+
+
 def error(page: Page, error_type: str | None, error_message: str | None) -> str:
     """What went wrong, on one line; the type without its modules."""
     kind = page.line(error_type, 200).rpartition(".")[2]
     return ": ".join(part for part in (kind, page.line(error_message)) if part)
+
+
+def error_of(node: TreeNode, page: Page) -> str:
+    """As `error`, of a node."""
+    return error(page, node.error_type, node.error_message)
 
 
 def numbered(step: str | None, step_number: int | None, page: Page) -> str:

@@ -8,6 +8,7 @@ from itertools import groupby
 from spandag.query.redos import AttemptSummary, Redo
 from spandag.query.render.formats import DIM, Line, Page, cost, duration, padded, tokens, width_of
 from spandag.query.render.marks import mark_of, status_cell
+from spandag.query.render.reasons import redo_line, said
 from spandag.query.resolve import SHORT_ID
 
 
@@ -33,14 +34,12 @@ def _redo(redo: Redo, page: Page) -> list[Line]:
     mark, style = mark_of(redo.status, glyphs)
     what: Line = [
         ("  ", ""),
-        (f"{glyphs.redo} {page.line(redo.branch_name) or 'redo'}", "bold yellow"),
-        (f" asked by {page.line(redo.requested_by, 60)}" if redo.requested_by else "", "yellow"),
+        *redo_line(page, redo.branch_name, None, redo.requested_by),
         (f"  {mark} {redo.status}", style),
     ]
     lines = [[], page.cut(where), page.cut(what)]
     if redo.hypothesis:
-        opening, closing = glyphs.quotes
-        lines.append(page.cut([("    ", ""), (f"{opening}{page.line(redo.hypothesis)}{closing}", "")]))
+        lines += page.wrapped([("    ", ""), (said(page, redo.hypothesis, None), "")], "    ")
     attempts = [attempt for attempt in (redo.before, redo.after) if attempt is not None]
     rows = [_cells(attempt, page) for attempt in attempts]
     widths = [max((width_of(row[i][0]) for row in rows), default=0) for i in range(6)]

@@ -21,7 +21,7 @@ def render_root_cause(found: RootCause, page: Page) -> list[Line]:
     if cause is None:
         lines += [[], [("nothing failed", "green")]]
     else:
-        lines += [[], page.cut([("root cause: ", ""), *_title(cause, page)])]
+        lines += [[], *page.wrapped([("root cause: ", ""), *_title(cause, page)], " " * 12)]
         lines += _details(cause, page)
         if found.before is not None:
             before = found.before
@@ -46,7 +46,7 @@ def render_root_cause(found: RootCause, page: Page) -> list[Line]:
     if found.others:
         lines += [[], [("other failures", "bold")]]
         for other in found.others[:_SHOWN]:
-            lines.append(page.cut([("  ", ""), *_title(other, page)]))
+            lines += page.wrapped([("  ", ""), *_title(other, page)], "    ")
             if other.failed_the_run:
                 lines.append([("    the run failed because of it", "")])
         if len(found.others) > _SHOWN:

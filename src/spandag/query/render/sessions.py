@@ -12,12 +12,12 @@ from spandag.query.sessions import ACTIVE, Session
 _COLUMNS = (
     Column("session", gives_way=True),
     Column("name", gives_way=True),
-    Column("user", gives_way=True),
+    Column("user", gives_way=True, goes=1),
     Column("status"),
     Column("started"),
-    Column("duration", right=True),
+    Column("took", right=True, goes=3),
     Column("runs", right=True),
-    Column("redos", right=True),
+    Column("redos", right=True, goes=2),
     Column("tokens", right=True),
     Column("cost", right=True),
 )

@@ -20,6 +20,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import mark_of, status_cell
+from spandag.query.render.reasons import error, percent, redo_line
 from spandag.query.render.table import Cell, Column, table
 from spandag.query.resolve import SHORT_ID
 from spandag.query.show import ModelUse, NodeError, RelatedRun, RunSummary, StepSummary
@@ -58,10 +59,7 @@ def render_show(summary: RunSummary, page: Page) -> list[Line]:
     lines = [page.cut([(title, "bold"), (_GAP, ""), status_cell(run.status, glyphs)])]
     for name, text in _facts(summary, page):
         start = _INDENT + padded(name, _MOST_LABEL)
-        lines += [
-            page.cut([(start if i == 0 else " " * len(start), DIM), (part, "")])
-            for i, part in enumerate(_wrapped(text, page.width - len(start)))
-        ]
+        lines += page.wrapped([(start, DIM), (text, "")], " " * len(start))
     lines += _models(summary.models, page)
     lines += _steps(summary, page)
     lines += _redos(summary.redos, page)
@@ -108,7 +106,7 @@ def _models(models: Sequence[ModelUse], page: Page) -> list[Line]:
         return []
     columns = (
         Column("model", gives_way=True),
-        Column("provider", gives_way=True),
+        Column("provider", gives_way=True, goes=1),
         Column("calls", right=True),
         Column("in", right=True),
         Column("out", right=True),
@@ -194,13 +192,10 @@ def _redos(redos: Sequence[Redo], page: Page) -> list[Line]:
             (_INDENT, ""),
             (f"{mark} ", style),
             (f"{page.line(redo.step, 60)} ", ""),
-            (f"{glyphs.redo} {page.line(redo.branch_name) or 'redo'}", "bold yellow"),
-            (f" asked by {page.line(redo.requested_by, 60)}" if redo.requested_by else "", "yellow"),
         ]
-        if redo.hypothesis:
-            opening, closing = glyphs.quotes
-            line.append((f": {opening}{page.line(redo.hypothesis)}{closing}", ""))
-        lines.append(page.cut(line))
+        lines += page.wrapped(
+            [*line, *redo_line(page, redo.branch_name, redo.hypothesis, redo.requested_by)], _INDENT * 2
+        )
     if not lines:
         return []
     return _section("redos", [*lines, *_more(len(redos) - _MOST_REDOS, page)])
@@ -208,18 +203,16 @@ def _redos(redos: Sequence[Redo], page: Page) -> list[Line]:
 
 def _errors(errors: Sequence[NodeError], number: int, page: Page) -> list[Line]:
     lines = []
-    for error in errors:
-        kind = page.line(error.error_type, 200).rpartition(".")[2]
-        text = ": ".join(part for part in (kind, page.line(error.error_message)) if part)
-        lines.append(
-            page.cut(
-                [
-                    (f"{_INDENT}{error.node_id[:SHORT_ID]} ", "dim cyan"),
-                    (f"{error.node_type} ", DIM),
-                    (f"{page.line(error.name, 40)} ", ""),
-                    (text, "dim red" if error.disposition == "superseded" else "red"),
-                ]
-            )
+    for failed in errors:
+        text = error(page, failed.error_type, failed.error_message)
+        lines += page.wrapped(
+            [
+                (f"{_INDENT}{failed.node_id[:SHORT_ID]} ", "dim cyan"),
+                (f"{failed.node_type} ", DIM),
+                (f"{page.line(failed.name, 40)} ", ""),
+                (text, "dim red" if failed.disposition == "superseded" else "red"),
+            ],
+            _INDENT * 2,
         )
     if not lines:
         return []
@@ -231,7 +224,7 @@ def _waste(summary: RunSummary, page: Page) -> list[Line]:
     whole = summary.run.spent.tokens
     width = max((width_of(waste.disposition) for waste in summary.waste), default=0)
     for waste in summary.waste:
-        share = f" ({100 * waste.spent.tokens / whole:.0f} %)" if whole else ""
+        share = f" ({percent(waste.spent.tokens / whole)})" if whole else ""
         facts = f"{tokens(waste.spent)}{share}", cost(waste.spent, page.glyphs)
         lines.append(
             page.cut(
@@ -271,15 +264,3 @@ def _narrower(page: Page) -> Page:
 
 def _more(number: int, page: Page) -> list[Line]:
     return [[(f"{_INDENT}{page.glyphs.ellipsis} {number:,} more", DIM)]] if number > 0 else []
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Text in lines of a width, broken at spaces."""
-    line = ""
-    for word in text.split(" "):
-        if line and width_of(line) + 1 + width_of(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    yield line

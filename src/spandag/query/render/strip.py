@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from spandag.query.render.formats import DIM, Line, Page, cost, duration, padded, tokens, width_of
 from spandag.query.render.marks import mark_of, status_cell
+from spandag.query.render.reasons import redo_line
 from spandag.query.render.tree import render_header
 from spandag.query.resolve import SHORT_ID
 from spandag.query.strip import Strip, StripAttempt
@@ -62,7 +63,12 @@ def render_strip(strip: Strip, page: Page, *, now: int | None = None) -> list[Li
         if attempt.starts_lane:
             dim = attempt.disposition == _SUPERSEDED
             line: Line = [(strokes.bar * (attempt.lane - 1) + strokes.opens + " ", DIM)]
-            lines.append(page.cut(line + _why(attempt, page, dim=dim)))
+            lines.append(
+                page.cut(
+                    line
+                    + redo_line(page, attempt.branch_name, attempt.hypothesis, attempt.requested_by, dim=dim)
+                )
+            )
             open_lanes.append(attempt)
         lines.append(_line(attempt, cells[place], widths, label_width, drawn, strokes, page))
     while open_lanes:
@@ -73,19 +79,6 @@ def render_strip(strip: Strip, page: Page, *, now: int | None = None) -> list[Li
 def _closed(attempt: StripAttempt, lane: int, strokes: _Strokes, page: Page) -> list[Line]:
     """What ends a lane: nothing where its work went nowhere."""
     return [page.cut([(strokes.bar * lane + strokes.joins, DIM)])] if attempt.joins else []
-
-
-def _why(attempt: StripAttempt, page: Page, *, dim: bool) -> Line:
-    glyphs = page.glyphs
-    line: Line = [
-        (f"{glyphs.redo} {page.line(attempt.branch_name) or 'redo'}", DIM if dim else "bold yellow")
-    ]
-    if attempt.requested_by:
-        line.append((f" asked by {page.line(attempt.requested_by, 60)}", DIM if dim else "yellow"))
-    if attempt.hypothesis:
-        opening, closing = glyphs.quotes
-        line.append((f": {opening}{page.line(attempt.hypothesis)}{closing}", DIM if dim else ""))
-    return line
 
 
 def _line(
@@ -104,7 +97,7 @@ def _line(
         (lanes, DIM),
         ("* ", DIM if dim else mark_of(attempt.outcome or attempt.status, page.glyphs)[1]),
         (" " * (drawn - 2 - width_of(lanes)), ""),
-        (padded(page.fit(label, label_width), label_width), DIM if dim else style),
+        (padded(_fitted(label, label_width, page), label_width), DIM if dim else style),
     ]
     for i, (text, cell_style) in enumerate(others, 1):
         if widths[i]:
@@ -112,6 +105,14 @@ def _line(
             shown = cell_style if not dim or i == 1 else DIM
             line.append((_GAP + padded(text, widths[i], right=2 <= i < 5), shown))
     return page.cut(line)
+
+
+def _fitted(label: str, width: int, page: Page) -> str:
+    """Of several attempts, which one it is stays to be seen."""
+    name, dot, number = label.rpartition(f" {page.glyphs.dot} attempt ")
+    if not dot:
+        return page.fit(label, width)
+    return page.fit(page.fit(name, max(width - width_of(dot + number), 1)) + dot + number, width)
 
 
 def _cells(attempt: StripAttempt, page: Page, several: bool) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ from spandag.query.passed_on import own_errors
 from spandag.query.render.folding import MOST_ALIKE, Fold, Folds, fold_label, folds
 from spandag.query.render.formats import DIM, UNICODE, Line, Page, duration, padded, width_of
 from spandag.query.render.marks import mark_of
-from spandag.query.render.tree import error_line, node_label, render_header
+from spandag.query.render.reasons import error_of
+from spandag.query.render.tree import node_label, render_header
 from spandag.query.resolve import SHORT_ID
 from spandag.query.timeline import ERROR, OF_SPAN, REDO, START, Timeline, TimelineEvent
 from spandag.query.tree_node import TreeNode
@@ -151,7 +152,7 @@ class _Drawing:
         text += self._id(node.id)
         text += node_label(node, self._page, several=node.step_node_id in self._with_redo)
         if node.id in self._errors:
-            text.append((_GAP + error_line(node, self._page), "red"))
+            text.append((_GAP + error_of(node, self._page), "red"))
         ended_at = self._now if node.status == RUNNING else node.ended_at
         bar = self._scale.bar(node.started_at, node.ended_at, self._bar)
         took = duration(node.started_at, ended_at)

@@ -46,10 +46,10 @@ def _trajectory(each: Trajectory, page: Page) -> list[Line]:
     ]
     why = said(page, each.hypothesis, each.requested_by) if what == "rejected" else ""
     if why:
-        lines.append(page.cut([(f"  rejected: {why}", "yellow")]))
+        lines += page.wrapped([("  ", ""), (f"rejected: {why}", "yellow")], "    ")
     failure = error(page, each.error_type, each.error_message)
     if failure:
-        lines.append(page.cut([(f"  failed: {failure}", "red")]))
+        lines += page.wrapped([("  ", ""), (f"failed: {failure}", "red")], "    ")
     lines.append(page.cut([("  did: ", DIM), *_actions(each.actions, page)]))
     calls = each.spent.calls
     facts = [

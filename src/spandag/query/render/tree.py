@@ -20,6 +20,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import status_cell
+from spandag.query.render.reasons import error_of, redo_line
 from spandag.query.resolve import SHORT_ID
 from spandag.query.runs import Run
 from spandag.query.tree import Tree
@@ -30,6 +31,10 @@ _SUPERSEDED = "superseded"
 
 _GAP = "  "
 _LEAST_LABEL = 24
+_LEAST_NAME = 12
+# Where there is no end to a page, one long name must not move what stands behind the others.
+_MOST_LABEL = 200
+_MOST_LEVELS = 60
 _INDENT = 3
 
 _TYPE_STYLES = {
@@ -74,7 +79,7 @@ def render_tree(
     cell_widths = [max((width_of(row.cells[i]) for row in rows), default=0) for i in range(3)]
     right = sum(width + len(_GAP) for width in (status_width, *cell_widths) if width)
     drawn = (width_of(row.prefix) + _length(row.label) for row in rows if not _is_branch_point(row.node))
-    label_width = min(max(drawn, default=0), max(page.width - right, _LEAST_LABEL))
+    label_width = min(max(drawn, default=0), max(page.width - right, _LEAST_LABEL), _MOST_LABEL)
     errors = shown_errors(tree)
     for row in rows:
         dim = row.node.disposition == _SUPERSEDED
@@ -90,13 +95,13 @@ def render_tree(
             ]
         lines.append(_dimmed(page.cut(line), row.status) if dim else page.cut(line))
         if row.node.id in errors:
-            text = error_line(row.node, page)
+            text = error_of(row.node, page)
             lines.append(page.cut([(row.below, DIM), (text, "dim red" if dim else "red")]))
     return lines
 
 
 def render_header(run: Run, page: Page, *, now: int | None = None) -> list[Line]:
-    """What a run is and what it took, in two lines.
+    """What a run is and what it took, in two lines where the page is wide enough.
 
     Args:
         run: The run.
@@ -124,8 +129,13 @@ def render_header(run: Run, page: Page, *, now: int | None = None) -> list[Line]
                 (_GAP + moment(run.started_at), DIM),
             ]
         ),
-        page.cut([(separator.join(fact for fact in facts if fact), DIM)]),
+        *page.wrapped([(separator.join(fact for fact in facts if fact), DIM)]),
     ]
+
+
+def deepest_indent(page: Page) -> int:
+    """How many levels are drawn one within the other; what is deeper stays at the last."""
+    return min(max((page.width - _LEAST_LABEL * 2) // _INDENT, 2), _MOST_LEVELS)
 
 
 def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> list[_Row]:
@@ -133,7 +143,7 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> 
     last_below = {node.parent_node_id: node.id for node in tree.nodes}
     with_redo = {node.step_node_id for node in tree.nodes if _is_branch_point(node)}
     # Where the drawing would take the whole width, deeper nodes stay at one indentation.
-    deepest = max((page.width - _LEAST_LABEL * 2) // _INDENT, 2)
+    deepest = deepest_indent(page)
     below: dict[str, str] = {}
     rows = []
     for node in tree.nodes:
@@ -183,7 +193,7 @@ def node_label(node: TreeNode, page: Page, *, several: bool, numbered: bool = Tr
         numbered: Whether to say the number of a step or iteration; not where it stands for several of them.
     """
     if _is_branch_point(node):
-        return _branch_label(node, page)
+        return redo_line(page, node.branch_name, node.hypothesis, node.requested_by)
     name = page.line(node.name)
     style = "bold" if node.node_type in _BOLD_NAMES else ""
     kind = node.node_type
@@ -196,17 +206,6 @@ def node_label(node: TreeNode, page: Page, *, several: bool, numbered: bool = Tr
         label += [(" ", ""), (name, style)]
     if node.node_type == NodeType.STEP and several:
         label.append((f" {page.glyphs.dot} attempt {node.attempt or 1}", DIM))
-    return label
-
-
-def _branch_label(node: TreeNode, page: Page) -> Line:
-    glyphs = page.glyphs
-    label: Line = [(f"{glyphs.redo} {page.line(node.branch_name) or 'redo'}", "bold yellow")]
-    if node.requested_by:
-        label.append((f" asked by {page.line(node.requested_by, 60)}", "yellow"))
-    if node.hypothesis:
-        opening, closing = glyphs.quotes
-        label.append((f": {opening}{page.line(node.hypothesis)}{closing}", ""))
     return label
 
 
@@ -226,13 +225,6 @@ def shown_errors(tree: Tree) -> set[str]:
     return own_errors(tree.nodes)
 
 
-def error_line(node: TreeNode, page: Page) -> str:
-    """What went wrong, on one line."""
-    # Without its modules: ``RateLimitError`` says enough here.
-    kind = page.line(node.error_type, 200).rpartition(".")[2]
-    return ": ".join(part for part in (kind, page.line(node.error_message)) if part)
-
-
 def _dimmed(line: Line, status: tuple[str, str]) -> Line:
     """The line of a superseded node: only what became of it, where that has a word, keeps its colour."""
     mark_only = " " not in status[0]
@@ -243,8 +235,14 @@ def _dimmed(line: Line, status: tuple[str, str]) -> Line:
 
 
 def _fitted(label: Line, width: int, page: Page) -> Line:
-    """A label in exactly a width."""
-    fitted = Page(max(width, 1), page.encoding).cut(label)
+    """A label in exactly a width; of attempts, which one it is stays to be seen."""
+    *named, last = label
+    rest = [last] if last[0].startswith(f" {page.glyphs.dot} ") else []
+    room = width - _length(rest)
+    if rest and room >= _LEAST_NAME:
+        fitted = [*Page(room, page.encoding).cut(named), *rest]
+    else:
+        fitted = Page(max(width, 1), page.encoding).cut(label)
     return [*fitted, (" " * (width - _length(fitted)), "")]
 
 

@@ -66,5 +66,5 @@ def step_lines(step: Unresolved, page: Page) -> list[Line]:
         (error(page, step.error_type, step.error_message), "red"),
     ):
         if text:
-            lines.append(page.cut([("    ", ""), (text, style)]))
+            lines += page.wrapped([("    ", ""), (text, style)], "    ")
     return lines

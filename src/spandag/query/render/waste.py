@@ -42,8 +42,8 @@ def _run(waste: Waste, page: Page) -> list[Line]:
     columns = (
         Column(waste.by, gives_way=True),
         Column(""),
-        Column("attempts", right=True),
-        Column("calls", right=True),
+        Column("attempts", right=True, goes=1),
+        Column("calls", right=True, goes=2),
         Column("tokens", right=True),
         Column("share", right=True),
         Column("cost", right=True),
@@ -56,7 +56,8 @@ def _run(waste: Waste, page: Page) -> list[Line]:
     lines.append([])
     reasons = {reason.node_id: reason for item in waste.items for reason in item.reasons}
     in_order = sorted(reasons.values(), key=lambda reason: (reason.started_at, reason.node_id))
-    lines += [page.cut(_why(reason, page)) for reason in in_order[:_MOST_REASONS]]
+    for reason in in_order[:_MOST_REASONS]:
+        lines += page.wrapped(_why(reason, page), "      ")
     if len(in_order) > _MOST_REASONS:
         lines.append([(f"  {page.glyphs.ellipsis} {len(in_order) - _MOST_REASONS} more attempts", DIM)])
     return lines
