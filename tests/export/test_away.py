@@ -23,7 +23,10 @@ from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from spandag.export import SpandagSpanExporter, live
+from spandag.export import pipeline as pipeline_module
+from spandag.export.handed import Handed
 from spandag.store import schema
+from spandag.store.rows import Batch
 from spandag.store.spool import Spool, folder_of
 
 BACK_S = 40
@@ -154,6 +157,66 @@ def test_what_waits_for_a_locked_file_is_soon_on_disk(
     program.wait_until_all_is_stored()
     program.provider.shutdown()
     assert spool_of(store_url).is_empty()
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_what_comes_after_the_last_flush_is_on_disk_as_well(
+    store_url: str,
+    spool_of: Callable[[str], Spool],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x")
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
+
+    def work() -> None:
+        span = tracer.start_span("s")
+        span.end()
+        pipeline.add(span)  # type: ignore[arg-type]
+
+    work()
+    assert pipeline.flush(30)
+    other = sqlite3.connect(path_of(store_url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    work()
+    flush = pipeline.flush
+    monkeypatch.setattr(pipeline, "flush", lambda timeout_s: (flush(timeout_s), work())[0])
+    pipeline.close(1)
+    other.close()
+    assert spool_of(store_url).waiting().spans == 2
+    assert pipeline.dropped == 0
+    assert not any("lost" in message for message in messages(caplog))
+
+
+def test_threads_that_remember_at_once_do_not_disturb_each_other(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits in vain brings batches to disk while the writer brings others to the store."""
+    pipeline = SpandagSpanExporter(store_url)._opened()
+    monkeypatch.setattr(pipeline_module, "_REMEMBERED", 500)
+    failures: list[BaseException] = []
+
+    def remember(thread: int) -> None:
+        try:
+            for number in range(2_000):
+                ended = [(thread, 10 * number + each) for each in range(10)]
+                pipeline._remember(Handed(Batch(), ended, 0, 0, open_spans=False))
+        except RuntimeError as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=remember, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert failures == []
+    assert len(pipeline._stored) == 500
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

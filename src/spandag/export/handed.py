@@ -37,7 +37,7 @@ class Handed:
         generation: Of which drain of the queue it is a part.
         open_spans: Whether some of them have not ended.
         at: When it was handed over, by `time.monotonic`.
-        is_kept: Whether nobody waits for the store any more, as there is a copy on disk.
+        is_kept: Whether nobody waits for it any more, as it is in the store or on disk.
     """
 
     batch: Batch
@@ -51,8 +51,8 @@ class Handed:
     _is_stored: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def has_copy(self, spool: Spool) -> bool:
-        """Whether it is on disk; makes a copy there where it is not, nor in the store.
+    def is_safe(self, spool: Spool) -> bool:
+        """Whether it is in the store or on disk; makes a copy on disk where it is neither.
 
         Args:
             spool: Where copies are.
@@ -60,7 +60,12 @@ class Handed:
         with self._lock:
             if self._copy is None and not self._is_stored:
                 self._copy = spool.put(self.batch, len(self.ended))
-            return self._copy is not None
+            return self._copy is not None or self._is_stored
+
+    @property
+    def was_copied(self) -> bool:
+        """Whether it is, or was, on disk."""
+        return self._copy is not None
 
     def came_to_the_store(self, spool: Spool) -> None:
         """Note that it is in the store; there needs to be no copy any more.

@@ -229,9 +229,16 @@ class Pipeline:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, until - time.monotonic()))
+        # What came after the last look; whoever makes rows now is nearly done.
+        if self._queue and self._draining.acquire(timeout=_A_WHILE_S):
+            try:
+                with suppress_instrumentation():
+                    self._drain_alone()
+            finally:
+                self._draining.release()
         for handed in list(self._handed):
             if not handed.is_kept:
-                self._lose(handed, self._storing.reason())
+                self._spool(handed)
         if self.dropped and any(thread.is_alive() for thread in self._threads):
             # The store does not answer, so it cannot be told.
             self._storing.spool.note_lost(self.writer_id, self.dropped)
@@ -360,7 +367,7 @@ class Pipeline:
         before = time.monotonic() - FLUSH_S
         for handed in list(self._handed):
             if handed.at <= before and not self._storing.is_hopeless:
-                handed.has_copy(self._storing.spool)
+                handed.is_safe(self._storing.spool)
 
     def _spool(self, handed: Handed) -> None:
         if self._storing.is_hopeless:
@@ -369,14 +376,15 @@ class Pipeline:
             self._lose(handed, f"{self._storing.reason()}, and there is no room to keep them on disk")
 
     def _keep(self, handed: Handed) -> bool:
-        """Whether it is on disk, so that nobody need wait for the store."""
-        if self._storing.is_hopeless or not handed.has_copy(self._storing.spool):
+        """Whether it is in the store or on disk, so that nobody need wait."""
+        if self._storing.is_hopeless or not handed.is_safe(self._storing.spool):
             return False
         if not handed.is_kept:
             handed.is_kept = True
             self._remember(handed)
-            self._storing.look_soon()
-            count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
+            if handed.was_copied:
+                self._storing.look_soon()
+                count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
             with self._changed:
                 self._changed.notify_all()
         return True
@@ -386,11 +394,12 @@ class Pipeline:
         self.drop(len(handed.ended), reason)
 
     def _remember(self, handed: Handed) -> None:
-        for key in handed.ended:
-            self._stored[key] = None
-        self._underway.difference_update(handed.ended)
-        while len(self._stored) > _REMEMBERED:
-            with suppress(StopIteration, KeyError):
+        # Whoever waits in vain remembers as well as those who write.
+        with self._changed:
+            for key in handed.ended:
+                self._stored[key] = None
+            self._underway.difference_update(handed.ended)
+            while len(self._stored) > _REMEMBERED:
                 del self._stored[next(iter(self._stored))]
 
     # -- the store ----------------------------------------------------------------
