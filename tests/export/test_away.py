@@ -189,11 +189,13 @@ def test_what_comes_after_the_last_flush_is_on_disk_as_well(
     assert not any("lost" in message for message in messages(caplog))
 
 
+@pytest.mark.parametrize("backend", ["sqlite"])
 def test_threads_that_remember_at_once_do_not_disturb_each_other(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits in vain brings batches to disk while the writer brings others to the store."""
-    pipeline = SpandagSpanExporter(store_url)._opened()
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
     monkeypatch.setattr(pipeline_module, "_REMEMBERED", 500)
     failures: list[BaseException] = []
 
@@ -217,6 +219,7 @@ def test_threads_that_remember_at_once_do_not_disturb_each_other(
         sys.setswitchinterval(interval)
     assert failures == []
     assert len(pipeline._stored) == 500
+    exporter.shutdown()
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
