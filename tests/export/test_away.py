@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spandag.export import SpandagSpanExporter, live
 from spandag.export import pipeline as pipeline_module
-from spandag.export.handed import Handed
+from spandag.export.handed import Handed, key_of
 from spandag.store import schema
 from spandag.store.rows import Batch
 from spandag.store.spool import Spool, folder_of
@@ -401,6 +401,30 @@ def test_what_no_longer_fits_is_counted_and_said_once(
     with connected(store_url) as connection:
         [meta] = connection.execute(select(schema.writers.c.meta)).scalars()
     assert meta == {"dropped_spans": pipeline.dropped, "closed": True}
+
+
+def test_what_is_brought_again_is_lost_once_and_no_longer_when_it_is_stored(
+    store_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The live view and a batch processor bring the same spans, at different times."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x")
+    spans = [tracer.start_span(name) for name in ("a", "b")]
+    for span in spans:
+        span.end()
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
+    for _ in range(2):
+        pipeline._lose([key_of(span) for span in spans], "there is no room")  # type: ignore[arg-type]
+    assert pipeline.dropped == 2
+    assert pipeline.export(spans[:1], 30, is_live=False)  # type: ignore[arg-type]
+    assert pipeline.dropped == 1
+    exporter.shutdown()
+    assert messages(caplog) == [
+        "spandag: 2 spans were lost: there is no room (said once; the program goes on)"
+    ]
+    with connected(store_url) as connection:
+        [meta] = connection.execute(select(schema.writers.c.meta)).scalars()
+    assert meta == {"dropped_spans": 1, "closed": True}
 
 
 def test_a_batch_that_the_store_refuses_holds_up_no_other(

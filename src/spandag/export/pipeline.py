@@ -58,6 +58,12 @@ def _is_near_the_bottom() -> bool:
     return False
 
 
+def _forget(keys: dict[SpanKey, None]) -> None:
+    """Leave out the oldest of too many."""
+    while len(keys) > _REMEMBERED:
+        del keys[next(iter(keys))]
+
+
 class Pipeline:
     """Brings spans into the store of a URL; made by `spandag.export.shared.pipeline_to`.
 
@@ -79,6 +85,9 @@ class Pipeline:
         self._open: set[SpanKey] = set()
         self._stored: dict[SpanKey, None] = {}
         self._underway: set[SpanKey] = set()
+        # Counted as dropped; the exporter may bring them again, when there is room.
+        self._lost: dict[SpanKey, None] = {}
+        self._has_said_so = False
         # Guards what follows; `changed` is told of every change of it.
         self._changed = threading.Condition()
         self._wake = threading.Event()
@@ -121,12 +130,14 @@ class Pipeline:
             return
         # Lets the other thread have its turn; a program that makes spans without pause takes all of it.
         time.sleep(_A_MOMENT_S)
-        lost = 0
+        lost: list[SpanKey] = []
         with suppress(IndexError):
             while len(self._queue) > 4 * _MOST_SPANS:
+                span = self._queue.popleft()
                 # A start is no loss: its end will bring all of it.
-                lost += self._queue.popleft().end_time is not None
-        self.drop(lost, "spans come faster than rows can be made of them")
+                if span.end_time is not None:
+                    lost.append(key_of(span))
+        self._lose(lost, "spans come faster than rows can be made of them")
 
     def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         """Hand over ended spans and wait until they are stored, or at least on disk.
@@ -151,8 +162,8 @@ class Pipeline:
             target = self._hasten(timeout_s)
         if is_live:
             self._wait_for(target, min(timeout_s, _A_WHILE_S))
-            return self.dropped == dropped
-        return self._wait_until_kept(target, timeout_s) and self.dropped == dropped
+            return self.dropped <= dropped
+        return self._wait_until_kept(target, timeout_s) and self.dropped <= dropped
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -243,21 +254,28 @@ class Pipeline:
             # The store does not answer, so it cannot be told.
             self._storing.spool.note_lost(self.writer_id, self.dropped)
 
-    def drop(self, spans: int, reason: str) -> None:
-        """Count spans that are lost; said once."""
-        if not spans:
-            return
+    def _lose(self, keys: list[SpanKey], reason: str) -> None:
+        """Count spans that are lost, each once however often it is brought; said once."""
         with self._changed:
-            first = self.dropped == 0
-            self.dropped += spans
-        self._storing.dropped = self.dropped
-        count("spandag.exporter.dropped_spans", "Spans that could not be kept", spans)
+            self._underway.difference_update(keys)
+            fresh = [key for key in keys if key not in self._lost]
+            self._lost.update(dict.fromkeys(fresh))
+            _forget(self._lost)
+            self._count_dropped(len(fresh))
+            is_said, self._has_said_so = self._has_said_so, self._has_said_so or bool(fresh)
+        if not fresh:
+            return
+        count("spandag.exporter.dropped_spans", "Spans that could not be kept", len(fresh))
         logger.log(
-            logging.WARNING if first else logging.DEBUG,
+            logging.DEBUG if is_said else logging.WARNING,
             "spandag: %d spans were lost: %s (said once; the program goes on)",
-            spans,
+            len(fresh),
             reason,
         )
+
+    def _count_dropped(self, spans: int) -> None:
+        self.dropped += spans
+        self._storing.dropped = self.dropped
 
     def _start(self) -> bool:
         """Start the threads where they do not run; False where none can be started any more."""
@@ -371,9 +389,9 @@ class Pipeline:
 
     def _spool(self, handed: Handed) -> None:
         if self._storing.is_hopeless:
-            self._lose(handed, self._storing.reason())
+            self._lose(handed.ended, self._storing.reason())
         elif not self._keep(handed):
-            self._lose(handed, f"{self._storing.reason()}, and there is no room to keep them on disk")
+            self._lose(handed.ended, f"{self._storing.reason()}, and there is no room to keep them on disk")
 
     def _keep(self, handed: Handed) -> bool:
         """Whether it is in the store or on disk, so that nobody need wait."""
@@ -389,18 +407,16 @@ class Pipeline:
                 self._changed.notify_all()
         return True
 
-    def _lose(self, handed: Handed, reason: str) -> None:
-        self._underway.difference_update(handed.ended)
-        self.drop(len(handed.ended), reason)
-
     def _remember(self, handed: Handed) -> None:
         # Whoever waits in vain remembers as well as those who write.
         with self._changed:
             for key in handed.ended:
                 self._stored[key] = None
             self._underway.difference_update(handed.ended)
-            while len(self._stored) > _REMEMBERED:
-                del self._stored[next(iter(self._stored))]
+            _forget(self._stored)
+            if self._lost:
+                # Brought again, and this time there was room.
+                self._count_dropped(-sum(self._lost.pop(key, 0) is None for key in handed.ended))
 
     # -- the store ----------------------------------------------------------------
 
