@@ -17,7 +17,7 @@ COMMANDS = {
     "path": ("spandag.cli.path:path", "Show only what counted in the end, as a tree."),
     "timeline": ("spandag.cli.timeline:timeline", "Show what happened in a run, in order of time."),
     "node": ("spandag.cli.node:node", "Show one node with its content."),
-    "redos": ("spandag.cli.redos:redos", "Show what was done again, why, and with what success."),
+    "redos": ("spandag.cli.redos:redos", "Show what was done again, and why."),
     "attempts": ("spandag.cli.attempts:attempts", "Show every attempt of a step."),
     "waste": ("spandag.cli.waste:waste", "Show what was spent on work that did not count, and why."),
     "unresolved": ("spandag.cli.unresolved:unresolved", "Show the steps that nobody accepted."),
@@ -53,7 +53,7 @@ def cli(ctx: click.Context, store: str | None, as_json: bool) -> None:
     """OpenTelemetry for AG2 and smolagents, with a local DAG of every run.
 
     Options of all commands can stand before or after the command's name. Where RUN
-    is asked for, `last` or the beginning of a run's id will do.
+    is asked for, `last`, `last~1` for the one before, or the beginning of a run's id will do.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -7,7 +7,7 @@ import re
 UNITS = ("B", "KB", "MB", "GB", "TB")
 """Of bytes, each a thousand times the one before."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B?)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?B|[KMGT])", re.IGNORECASE)
 
 
 def number(count: int, what: str) -> str:
@@ -31,7 +31,9 @@ def size(count: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """The number of bytes that a person means by ``500MB``, ``1.5 gb`` or ``500000000``.
+    """The number of bytes that a person means by ``500MB``, ``1.5 gb`` or ``500000000B``.
+
+    A unit has to be there: whoever forgets it means no bytes.
 
     Raises:
         ValueError: None is meant.

@@ -21,7 +21,7 @@ def after_tree(tree: Tree, *, ids: bool = False, folded: int = 0) -> list[tuple[
     if tree.run.status == RUNNING:
         commands.append((f"spandag tree {run} --follow", "the same while it goes on"))
     if tree.run.redos:
-        commands.append((f"spandag redos {run}", "what was done again, why, and at what cost"))
+        commands.append((f"spandag redos {run}", "what was done again, and why"))
     node, what = _of_interest(tree)
     if node is not None:
         commands.append((f"spandag node {node.id[:SHORT_ID]}", what))

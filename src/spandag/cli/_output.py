@@ -107,6 +107,9 @@ def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
         commands: Commands and what they show.
         store: What ``--store`` said, so that they ask the same one.
     """
+    if sys.stderr.isatty() and not sys.stdout.isatty():
+        # The answer goes to another program, whose own words this would stand among.
+        return
     option = same_store(store)
     typed = program()
     commands = [(typed + command.removeprefix("spandag"), what) for command, what in commands]

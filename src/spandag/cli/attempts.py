@@ -19,7 +19,7 @@ def attempts(step: str, run: str | None, store: str | None, as_json: bool) -> No
     of a redo, or anything that is part of one.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say_next
+    from spandag.cli._output import page, print_json, print_paged, say_next
     from spandag.query.render import render_attempts
     from spandag.query.resolve import SHORT_ID
 
@@ -28,6 +28,8 @@ def attempts(step: str, run: str | None, store: str | None, as_json: bool) -> No
     if as_json:
         print_json(found)
         return
-    print_lines(render_attempts(found, page()))
+    print_paged(render_attempts(found, page()))
     if found:
-        say_next([(f"spandag node {found[-1].node_id[:SHORT_ID]}", "the last attempt")], store)
+        last = found[-1].node_id[:SHORT_ID]
+        to_compare = [(f"spandag diff {last}", "the last attempt beside the first")] if len(found) > 1 else []
+        say_next([*to_compare, (f"spandag node {last}", "the last attempt")], store)

@@ -31,7 +31,7 @@ def costs(
     Where the price of some calls is not known, the cost is a lower bound and says so.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_costs
 
     with opened_store(store) as opened:
@@ -39,7 +39,7 @@ def costs(
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_costs(found, page(), by=by))
+        print_paged(render_costs(found, page(), by=by))
         other = "model" if by == "agent" else "agent"
         say_next([(f"spandag costs --by {other}", f"the same by {other}")], store)
     else:

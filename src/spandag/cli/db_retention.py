@@ -50,9 +50,9 @@ def retention(days: int | None, max_size: int | None, store: str | None, as_json
     """Show how long runs are kept, or change it.
 
     By default everything is kept. Limits are a part of the store; programs that write to it keep
-    to them, about once a day.
+    to them: the first soon after it starts, then about once a day.
     """
-    from spandag.cli._output import print_json, print_lines, say_next
+    from spandag.cli._output import print_json, print_lines, say, say_next
     from spandag.store import retention as keeping
 
     url = store_url(store)
@@ -67,6 +67,12 @@ def retention(days: int | None, max_size: int | None, store: str | None, as_json
         return
     print_lines(_retention_lines(found))
     if changes and (found.days or found.max_size):
+        with answering():
+            too_much = keeping.prune(url, dry_run=True).runs
+        if too_much:
+            say(
+                f"the next program that records removes {number(too_much, 'run')}, as spandag db prune does now"
+            )
         say_next([("spandag db prune --dry-run", "what would be removed now")], store)
 
 

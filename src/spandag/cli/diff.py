@@ -31,7 +31,7 @@ def diff(a: str, b: str | None, limit: int, markdown: bool, store: str | None, a
     Nodes are aligned by their place, type and name. Time, and ids of tool calls, make no difference.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say_next
+    from spandag.cli._output import page, print_json, print_lines, print_paged, say_next
     from spandag.query.render import Page, diff_markdown, render_diff
     from spandag.query.resolve import SHORT_ID
 
@@ -46,7 +46,7 @@ def diff(a: str, b: str | None, limit: int, markdown: bool, store: str | None, a
         text = diff_markdown(found, Page(encoding=page().encoding), limit=most)
         print_lines([[(line, "")] for line in text.splitlines()])
     else:
-        print_lines(render_diff(found, page(), limit=most))
+        print_paged(render_diff(found, page(), limit=most))
         first = found.first_divergence
         commands = [(f"spandag tree {found.b.run.id[:SHORT_ID]}", "everything in the run of b")]
         if first is not None:

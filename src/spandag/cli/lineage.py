@@ -17,7 +17,7 @@ def lineage(run: str, store: str | None, as_json: bool) -> None:
     For each how it ended, where it was forked from, why, and what it took.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_lineage
     from spandag.query.resolve import SHORT_ID
 
@@ -26,7 +26,7 @@ def lineage(run: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_lines(render_lineage(found, page()))
+    print_paged(render_lineage(found, page()))
     if len(found.runs) == 1:
         say("no run was forked from this one")
     say_next([(f"spandag tree {found.run_id[:SHORT_ID]}", "everything in this run")], store)

@@ -18,7 +18,7 @@ def node(node: str, store: str | None, as_json: bool) -> None:
     looks in one run only.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines
+    from spandag.cli._output import page, print_json, print_paged
     from spandag.query.render import render_node
 
     with opened_store(store) as opened:
@@ -26,4 +26,4 @@ def node(node: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        print_lines(render_node(found, page()))
+        print_paged(render_node(found, page()))

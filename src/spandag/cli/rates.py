@@ -31,7 +31,7 @@ def rates(by: Literal["step", "agent", "model"], days: int | None, store: str | 
     of redos that were accepted.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_rates
 
     with opened_store(store) as opened:
@@ -39,7 +39,7 @@ def rates(by: Literal["step", "agent", "model"], days: int | None, store: str | 
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_rates(found, page(), by=by))
-        say_next([("spandag redos", "what was done again, why, and with what success")], store)
+        print_paged(render_rates(found, page(), by=by))
+        say_next([("spandag redos", "what was done again, and why")], store)
     else:
         say("no step was tried" + last_days(days))

@@ -26,7 +26,7 @@ def redos(run: str | None, limit: int, store: str | None, as_json: bool) -> None
     and after with outcome, time, tokens and cost.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_redos
     from spandag.query.resolve import SHORT_ID
 
@@ -35,9 +35,16 @@ def redos(run: str | None, limit: int, store: str | None, as_json: bool) -> None
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_redos(found, page()))
+        print_paged(render_redos(found, page()))
         last = found[-1].after
         if last is not None:
-            say_next([(f"spandag node {last.node_id[:SHORT_ID]}", "the last redo")], store)
+            shown = last.node_id[:SHORT_ID]
+            say_next(
+                [
+                    (f"spandag diff {shown}", "what the last redo made different"),
+                    (f"spandag node {shown}", "the last redo"),
+                ],
+                store,
+            )
     else:
         say("no step was redone in this run" if run else "no step was redone in any run")

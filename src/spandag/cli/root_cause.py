@@ -18,7 +18,7 @@ def root_cause(run: str, store: str | None, as_json: bool) -> None:
     failed because of it; then the other failures, and the steps that nobody accepted.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_root_cause
     from spandag.query.resolve import SHORT_ID
 
@@ -27,8 +27,9 @@ def root_cause(run: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_lines(render_root_cause(found, page()))
+    print_paged(render_root_cause(found, page()))
     if found.cause is not None:
         say_next([(f"spandag node {found.cause.node_id[:SHORT_ID]}", "what failed first")], store)
     elif not found.rejected:
-        say("no node of this run failed, and every step was accepted")
+        so_far = "" if found.run.ended_at is not None else " so far"
+        say(f"no node of this run failed, and no step was left without an accepted attempt{so_far}")

@@ -84,12 +84,20 @@ def run(
             said = {
                 "run_id": span.run_id,
                 "exit_code": code,
-                "store": label_of(url) if is_stored else None,
+                "store": os.path.expanduser(label_of(url)) if is_stored else None,
                 "content": Settings.capture_content_in_environment(child.variables),
             }
             click.echo(json.dumps(said), err=True)
         elif run_id is not None and is_stored:
-            _say_where_it_is(run_id, label_of(url), store, with_content=child.content_turned_on)
+            _say_where_it_is(
+                run_id,
+                label_of(url),
+                store,
+                turned_on=child.content_turned_on,
+                captured=Settings.capture_content_in_environment(child.variables),
+            )
+        elif run_id is not None:
+            _say("nothing was recorded: no agent, model or workflow ran in it")
     sys.exit(code)
 
 
@@ -120,13 +128,15 @@ def _is_in_store(url: str, run_id: str) -> bool:
         return False
 
 
-def _say_where_it_is(run_id: str, label: str, store: str | None, *, with_content: bool) -> None:
+def _say_where_it_is(run_id: str, label: str, store: str | None, *, turned_on: bool, captured: bool) -> None:
     from spandag.cli._output import program
     from spandag.query.render import Page
     from spandag.query.resolve import SHORT_ID
 
     dot = Page(encoding=sys.stderr.encoding or "utf-8").glyphs.dot
-    too = ", message content too, as it goes nowhere else (--no-content turns it off)" if with_content else ""
+    too = "" if captured else ", without message content (--content turns it on)"
+    if turned_on:
+        too = ", message content too, as it goes nowhere else (--no-content turns it off)"
     _say(f"stored in {label}{too} {dot} {program()} tree {run_id[:SHORT_ID]}{same_store(store)}")
 
 

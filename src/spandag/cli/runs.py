@@ -17,7 +17,7 @@ from spandag.cli._options import json_option, opened_store, store_option
 def runs(limit: int, session: str | None, store: str | None, as_json: bool) -> None:
     """List the newest runs."""
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_runs
     from spandag.query.resolve import NO_RUNS, SHORT_ID
 
@@ -27,7 +27,7 @@ def runs(limit: int, session: str | None, store: str | None, as_json: bool) -> N
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_runs(found, page()))
+        print_paged(render_runs(found, page()))
         newest = "last" if session is None else found[0].id[:SHORT_ID]
         say_next([(f"spandag tree {newest}", "everything in the newest run")], store)
     elif known:

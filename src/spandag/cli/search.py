@@ -81,7 +81,7 @@ def search(
     import math
 
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_search
     from spandag.query.render.formats import moment
     from spandag.query.resolve import SHORT_ID
@@ -96,7 +96,7 @@ def search(
     if as_json:
         print_json(found.hits)
     else:
-        print_lines(render_search(found.hits, page()))
+        print_paged(render_search(found.hits, page()))
     if found.cursor is None:
         if not found.hits and not as_json:
             say("nothing is like that" if text is None else f"no node says {text!r}"[:200])

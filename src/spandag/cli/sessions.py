@@ -23,7 +23,7 @@ def sessions(limit: int, store: str | None, as_json: bool) -> None:
     import shlex
 
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_sessions
 
     with opened_store(store) as opened:
@@ -32,7 +32,7 @@ def sessions(limit: int, store: str | None, as_json: bool) -> None:
         print_json(found)
     elif found:
         to = page()
-        print_lines(render_sessions(found, to))
+        print_paged(render_sessions(found, to))
         say_next([(f"spandag runs --session {shlex.quote(to.line(found[0].id))}", "its runs")], store)
     else:
         say("no run names a session; give it one with: spandag.run(name, session=…)")

@@ -18,7 +18,7 @@ def show(run: str, store: str | None, as_json: bool) -> None:
     wrong, what was spent on work that did not count, and forks.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say_next
+    from spandag.cli._output import page, print_json, print_paged, say_next
     from spandag.query.render import render_show
     from spandag.query.resolve import SHORT_ID
 
@@ -27,11 +27,11 @@ def show(run: str, store: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_lines(render_show(found, page()))
+    print_paged(render_show(found, page()))
     run_id = found.run.id[:SHORT_ID]
     commands = [(f"spandag tree {run_id}", "everything that happened")]
     if found.redos:
-        commands.append((f"spandag redos {run_id}", "what was done again, why, and at what cost"))
+        commands.append((f"spandag redos {run_id}", "what was done again, and why"))
     if found.errors:
         commands.append((f"spandag node {found.errors[0].node_id[:SHORT_ID]}", "what went wrong first"))
     say_next(commands, store)

@@ -20,7 +20,7 @@ def trajectories(agent: str, limit: int, store: str | None, as_json: bool) -> No
     How each went, what the agent did with which errors, and what it took.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_trajectories
     from spandag.query.resolve import SHORT_ID
     from spandag.query.trajectories import agents
@@ -31,7 +31,7 @@ def trajectories(agent: str, limit: int, store: str | None, as_json: bool) -> No
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_trajectories(found, page()))
+        print_paged(render_trajectories(found, page()))
         say_next([(f"spandag node {found[0].node_id[:SHORT_ID]}", "the last of these runs")], store)
     else:
         names = page().line(", ".join(others))

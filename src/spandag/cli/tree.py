@@ -69,7 +69,7 @@ def tree(
 
 def _show_branches(run: str, store: str | None, as_json: bool) -> None:
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_strip
     from spandag.query.resolve import SHORT_ID
 
@@ -81,6 +81,6 @@ def _show_branches(run: str, store: str | None, as_json: bool) -> None:
     if not found.attempts:
         say("this run has no steps")
         return
-    print_lines(render_strip(found, page()))
+    print_paged(render_strip(found, page()))
     short = found.run.id[:SHORT_ID]
     say_next([(f"spandag tree {short}", "everything in it")], store)

@@ -25,7 +25,7 @@ def unresolved(run: str | None, limit: int, store: str | None, as_json: bool) ->
     Left rejected, failed, cancelled or interrupted, or with all redos spent.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_unresolved
     from spandag.query.resolve import SHORT_ID
 
@@ -34,7 +34,7 @@ def unresolved(run: str | None, limit: int, store: str | None, as_json: bool) ->
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_unresolved(found, page()))
+        print_paged(render_unresolved(found, page()))
         say_next(
             [(f"spandag node {found[-1].node_id[:SHORT_ID]}", "the last attempt at the last of them")], store
         )

@@ -37,7 +37,7 @@ def waste(
     (abandoned), with tokens, cost, time, their share of the run, and why.
     """
     from spandag import query
-    from spandag.cli._output import page, print_json, print_lines, say, say_next
+    from spandag.cli._output import page, print_json, print_paged, say, say_next
     from spandag.query.render import render_waste
     from spandag.query.resolve import SHORT_ID
 
@@ -46,13 +46,13 @@ def waste(
     if as_json:
         print_json(found)
     elif found:
-        print_lines(render_waste(found, page()))
+        print_paged(render_waste(found, page()))
         last = found[0].run.id[:SHORT_ID]
         other = "agent" if by == "step" else "step"
         say_next(
             [
                 (f"spandag waste {last} --by {other}", f"the same by {other}"),
-                (f"spandag redos {last}", "what was done again, why, and with what success"),
+                (f"spandag redos {last}", "what was done again, and why"),
             ],
             store,
         )

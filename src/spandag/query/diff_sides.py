@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -18,14 +17,12 @@ from spandag.query.resolve import (
     resolve_node,
     resolve_run,
 )
-from spandag.query.runs import newest
 from spandag.query.tree import Tree, tree_of_rows
 from spandag.query.tree_node import Row, TreeNode
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
-_BEFORE_LAST = re.compile(r"last~(\d{1,4})")
 _NODE_DIGITS = 16
 
 
@@ -136,12 +133,10 @@ def _loaded(run: _Run, tree: Tree, nodes: list[TreeNode], node: TreeNode | None)
 
 def _place(connection: Connection, text: str) -> Place:
     wanted = text.strip().lower()
-    if before := _BEFORE_LAST.fullmatch(wanted):
-        return Place(_before_last(connection, int(before[1])), None)
     if "/" in wanted or wanted.startswith(BRANCH_POINT_PREFIX):
         return Place(*resolve_node(connection, text))
     # No node has as long an id.
-    if wanted == LAST or is_run_id(wanted) or len(wanted) > _NODE_DIGITS:
+    if wanted.startswith(LAST) or is_run_id(wanted) or len(wanted) > _NODE_DIGITS:
         return Place(resolve_run(connection, text), None)
     run, run_error = _tried_run(connection, text)
     node, node_error = _tried_node(connection, text)
@@ -165,16 +160,6 @@ def _place(connection: Connection, text: str) -> Place:
     )
 
 
-def _before_last(connection: Connection, steps: int) -> str:
-    found = newest(connection, steps + 1)
-    if not found:
-        raise QueryError(NO_RUNS)
-    if len(found) <= steps:
-        runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
-        raise QueryError(f"there is no run last~{steps}: the store has {runs}")
-    return found[steps].id
-
-
 def _tried_run(connection: Connection, text: str) -> tuple[str | None, str]:
     try:
         return resolve_run(connection, text), ""
@@ -195,7 +180,7 @@ def _fork(connection: Connection, text: str, run: _Run) -> tuple[Place, Place]:
     if record.branch_parent_id is None:
         raise QueryError(
             f"run {record.id[:SHORT_ID]} is no fork: name what to compare it with, as in "
-            f"spandag diff {text} last, or a step that was done again"
+            f"spandag diff {text} {'last~1' if text == LAST else LAST}, or a step that was done again"
         )
     table = schema.workflow_runs
     parent = connection.execute(select(table.c.id).where(table.c.id == record.branch_parent_id)).scalar()

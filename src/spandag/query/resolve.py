@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ NO_RUNS = "the store has no runs yet; make one with: spandag demo"
 SHORT_ID = 8
 """How many digits of an id are shown; they can be typed back."""
 
+_BEFORE_LAST = re.compile(r"last(?:~(\d{1,6}))?")
 _RUN_DIGITS = 32
 _NODE_DIGITS = 16
 _HEX = frozenset("0123456789abcdef")
@@ -47,17 +49,14 @@ def resolve_run(connection: Connection, text: str) -> str:
 
     Args:
         connection: Of the store.
-        text: ``last`` for the newest run, a trace id, or the beginning of one.
+        text: ``last`` for the newest run, ``last~1`` for the one before, a trace id, or the beginning of one.
 
     Raises:
         QueryError: No run is meant, or several are.
     """
     wanted = text.strip().lower()
-    if wanted == LAST:
-        last = newest(connection, 1)
-        if not last:
-            raise QueryError(NO_RUNS)
-        return last[0].id
+    if before := _BEFORE_LAST.fullmatch(wanted):
+        return _before_last(connection, int(before[1] or 0))
     table = schema.workflow_runs
     found = _matches(
         connection, select(table.c.id).order_by(table.c.id), table.c.id, wanted, _RUN_DIGITS, prefix_of_id=""
@@ -71,6 +70,16 @@ def resolve_run(connection: Connection, text: str) -> str:
     close = close_runs(connection, text, SHORT_ID)
     hint = f"did you mean {close}?" if close else _newest(connection)
     raise QueryError(f"no run starts with {text!r}; {hint}")
+
+
+def _before_last(connection: Connection, steps: int) -> str:
+    found = newest(connection, steps + 1)
+    if not found:
+        raise QueryError(NO_RUNS)
+    if len(found) <= steps:
+        runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
+        raise QueryError(f"there is no run last~{steps}: the store has {runs}")
+    return found[steps].id
 
 
 def resolve_node(connection: Connection, text: str) -> NodeId:
