@@ -21,7 +21,7 @@ from spandag.store.case_folding import folded, like
 from spandag.store.text import storable
 
 from .conftest import Recording, kepler
-from .searching import marked, names, run_saying, said
+from .searching import chat, marked, names, run_saying, said
 
 pytestmark = pytest.mark.usefixtures("capture_content")
 
@@ -124,16 +124,6 @@ def test_a_lone_surrogate_is_found_as_it_was_recorded(recording: Recording) -> N
 
     assert (hit.found_in, marked(hit)) == ("error", ["f \ud83d a"])
     assert query.search(recording.store, "d83d").hits == []
-
-
-def chat(recording: Recording, name: str, messages: str) -> None:
-    attributes = {
-        semconv.SPANDAG_NODE_TYPE: "llm",
-        semconv.GEN_AI_OPERATION_NAME: "chat",
-        semconv.GEN_AI_REQUEST_MODEL: name,
-        semconv.GEN_AI_INPUT_MESSAGES: messages,
-    }
-    recording.tracer.start_span(f"chat {name}", attributes=attributes).end()
 
 
 def test_a_message_that_is_repeated_is_found_where_it_first_appears(

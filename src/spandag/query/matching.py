@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_
 
-from spandag.query.text import decoded, parsed
+from spandag.query.said import spelt, texts_of
 from spandag.store.case_folding import folded, forms, like
-from spandag.store.text import unquoted
 
 _BEFORE, _LONGEST = 40, 160
-
-# Of the JSON of messages: what every one has, which nobody has said.
-_KEYS = frozenset(
-    {
-        "role",
-        "parts",
-        "type",
-        "content",
-        "name",
-        "arguments",
-        "id",
-        "response",
-        "result",
-        "tool_calls",
-        "function",
-    }
-)
-_KINDS = frozenset({"role", "type", "finish_reason", "modality", "mime_type"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +77,13 @@ class Wanted:
             at = inner.find(self._folded, at + len(self._folded))
         return Match(found_in, before + excerpt + after, marks)
 
+    def match_in_json(self, found_in: str, text: str | None) -> Match | None:
+        """As `match`; where the text is JSON, also in what it says."""
+        return self._first(found_in, spelt(text)) if text else None
+
     def match_in_message(self, direction: str, kind: str, stored: str) -> Match | None:
         """As `match`, in a message as the store keeps it."""
-        leaves = _said(parsed(stored)) if kind == "message" else iter((unquoted(decoded(stored)),))
-        return next(filter(None, (self.match(direction, leaf) for leaf in leaves)), None)
+        return self._first(direction, texts_of(kind, stored))
 
-
-def _said(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _KEYS and key not in _KINDS:
-                yield key
-            if key not in _KINDS or not isinstance(item, str):
-                yield from _said(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _said(item)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+    def _first(self, found_in: str, texts: Iterable[str]) -> Match | None:
+        return next(filter(None, (self.match(found_in, text) for text in texts)), None)

@@ -26,9 +26,10 @@ def folded(text: str) -> str:
 
 
 def forms(text: str) -> list[str]:
-    """How a text stands in the store: as it is, and within JSON."""
+    """How a text stands in the store: as it is, within JSON, and within JSON that is a string of JSON."""
     stored = storable(text)
-    return list(dict.fromkeys((stored, json.dumps(stored, ensure_ascii=False)[1:-1])))
+    in_json = _in_json(stored)
+    return list(dict.fromkeys((stored, in_json, _in_json(in_json))))
 
 
 def like(form: str) -> str:
@@ -46,6 +47,10 @@ def telling(form: str) -> list[str]:
     """As `trigrams`, in order, and of a long text some from all over it."""
     found = sorted(trigrams(form))
     return found[:: len(found) // _MOST_TRIGRAMS + 1]
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _piece(character: str) -> str:
