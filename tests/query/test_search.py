@@ -204,6 +204,37 @@ def test_filters_list_what_they_leave(recording: Recording) -> None:
     assert names(recording, text="tool", run="last", node_type="run") == []
 
 
+def test_a_message_is_found_at_the_first_node_with_the_error_that_is_asked_for(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    # A pattern of the database for "key" lets "they" through.
+    history = [
+        {"role": "user", "parts": [{"type": "text", "content": text}]} for text in ("a zebra", "go on")
+    ]
+    with spandag.run("r"):
+        for message in ("they failed", "key missing", "the key again"):
+            with pytest.raises(ValueError, match=message), spandag.chat(message, input=history):
+                raise ValueError(message)
+    and_indexed()
+
+    assert names(recording, text="zebra", error="key") == ["key missing"]
+    assert names(recording, text="zebra", error="") == ["they failed"]
+    assert names(recording, text="zebra", error="again") == ["the key again"]
+
+
+def test_errors_that_only_look_alike_hide_none(recording: Recording) -> None:
+    with spandag.run("r"):
+        for number in range(8):
+            message = "key missing" if number < 2 else "they failed"
+            with pytest.raises(ValueError, match=message), spandag.tool(f"tool{number}"):
+                raise ValueError(message)
+
+    first = query.search(recording.store, error="key", limit=1)
+    assert [hit.name for hit in first.hits] == ["tool1"]
+    second = query.search(recording.store, error="key", limit=1, cursor=first.cursor)
+    assert ([hit.name for hit in second.hits], second.cursor) == (["tool0"], None)
+
+
 def test_time_and_duration_are_limits(recording: Recording) -> None:
     second = 10**9
     with spandag.run("r"):
