@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import spandag
-from spandag import query
+from spandag import query, semconv
 from spandag.query.said import spelt, texts_of
+from spandag.store.case_folding import ANY, folded, forms
 
 from .conftest import Recording
-from .searching import chat, marked, names, said
+from .searching import build, chat, marked, names, said
 
 pytestmark = pytest.mark.usefixtures("capture_content")
 
@@ -103,6 +105,51 @@ def test_whatever_a_tool_is_given_and_gives_is_searched_with_its_keys(
     # What only holds a message together was said by nobody.
     for wanted in ("tool_call", "parts", "response", "assistant"):
         assert names(recording, text=wanted) == [], wanted
+
+
+def test_what_was_written_with_escapes_only_is_found_in_either_case(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    said = json.dumps({"city": "München Ärger", "who": 'ΟΔΥΣΣΕΥΣ кошка Å 🎉 "日本"'})
+    assert said.isascii()
+    attributes = {semconv.GEN_AI_OPERATION_NAME: "execute_tool", semconv.GEN_AI_TOOL_NAME: "given"}
+    with spandag.run("r"):
+        recording.tracer.start_span(
+            "execute_tool", attributes={**attributes, semconv.GEN_AI_TOOL_CALL_ARGUMENTS: said}
+        ).end()
+        answer = {"type": "tool_call_response", "response": said}
+        chat(recording, "answered", json.dumps([{"role": "tool", "parts": [answer]}]))
+        with spandag.tool("gave") as tool:
+            tool.set_output(said)
+    and_indexed()
+
+    for wanted in ("münchen äRGER", "MÜNCHEN", "Οδυσσευς", "КОШКА", "å \U0001f389", '"日本"', "m\\u00FCn"):
+        assert names(recording, text=wanted) == ["gave", "answered", "given"], wanted
+    assert names(recording, text="Münster") == []
+
+
+def test_a_text_of_which_the_index_knows_nothing_is_found_without_it(recording: Recording) -> None:
+    with spandag.run("r"), spandag.tool("t", arguments={"a": "ßẞß"}):
+        pass
+    build(recording)
+
+    page = query.search(recording.store, "ßßß")
+
+    assert ([hit.name for hit in page.hits], page.used_index) == (["t"], False)
+
+
+def test_every_character_is_found_in_its_other_case_in_escapes_as_well() -> None:
+    for code in range(0x80, sys.maxunicode + 1):
+        character = chr(code)
+        lower = folded(character)
+        # The sign of the kelvin is a k of ASCII.
+        if lower != character and not lower.isascii():
+            escapes = json.dumps(character)[1:-1]
+            for form in (forms(lower)[1], forms(character)[1]):
+                assert len(form) == len(escapes)
+                assert all(digit in (ANY, escape) for digit, escape in zip(form, escapes, strict=True)), (
+                    character
+                )
 
 
 def cut(text: str) -> Iterator[str]:

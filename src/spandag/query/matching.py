@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +43,11 @@ class Wanted:
 
     def may_be_in(self, connection: Connection, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
         """A condition that holds where it is in any of these columns, and now and then where it is not."""
-        is_sqlite = connection.dialect.name == "sqlite"
-        patterns = [like(form) for form in forms(self.text)]
-        return or_(
-            *(
-                column.like(pattern, escape="\\") if is_sqlite else column.ilike(pattern, escape="\\")
-                for column in columns
-                for pattern in patterns
-            )
-        )
+        return _like(connection, columns, forms(self.text)[:1])
+
+    def may_be_in_json(self, connection: Connection, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+        """As `may_be_in`, of columns that can hold JSON."""
+        return _like(connection, columns, forms(self.text))
 
     def is_in(self, text: str | None) -> bool:
         """Whether a text, as it was recorded, has it."""
@@ -87,3 +83,17 @@ class Wanted:
 
     def _first(self, found_in: str, texts: Iterable[str]) -> Match | None:
         return next(filter(None, (self.match(found_in, text) for text in texts)), None)
+
+
+def _like(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], spelt: Sequence[str]
+) -> ColumnElement[bool]:
+    is_sqlite = connection.dialect.name == "sqlite"
+    patterns = [like(form) for form in spelt]
+    return or_(
+        *(
+            column.like(pattern, escape="\\") if is_sqlite else column.ilike(pattern, escape="\\")
+            for column in columns
+            for pattern in patterns
+        )
+    )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, select, tuple_
+from sqlalchemy import Connection, and_, or_, select, tuple_
 
 from spandag.query.cursors import Place
 from spandag.query.matching import Wanted
@@ -67,15 +67,16 @@ class Suspects:
                     found[run_id, node_id] = Suspect(by_run[run_id], started_at, node_id, ())
         else:
             nodes = schema.dag_nodes.c
-            says = self._wanted.may_be_in(
-                self._connection,
-                nodes.name,
-                nodes.agent,
-                nodes.model,
-                nodes.error_type,
-                nodes.error_message,
-                nodes.input_preview,
-                nodes.output_preview,
+            says = or_(
+                self._wanted.may_be_in(
+                    self._connection,
+                    nodes.name,
+                    nodes.agent,
+                    nodes.model,
+                    nodes.error_type,
+                    nodes.error_message,
+                ),
+                self._wanted.may_be_in_json(self._connection, nodes.input_preview, nodes.output_preview),
             )
             others = self._roots(runs) | self._redos(runs)
             for condition in (says, *((nodes.id.in_(sorted(others)),) if others else ())):
@@ -136,7 +137,7 @@ class Suspects:
         suspicious: defaultdict[str, set[bytes]] = defaultdict(set)
         for run_id, digest in self._connection.execute(
             select(messages.run_id, messages.hash).where(
-                messages.run_id.in_(run_ids), self._wanted.may_be_in(self._connection, messages.content)
+                messages.run_id.in_(run_ids), self._wanted.may_be_in_json(self._connection, messages.content)
             )
         ):
             suspicious[run_id].add(bytes(digest))

@@ -173,9 +173,11 @@ def runs_with(connection: Connection, wanted: str) -> set[str] | None:
         wanted: Anything, of `SHORTEST` characters or more.
 
     Returns:
-        None where so much does that it is quicker to look at the newest runs.
+        None where so much does that it is quicker to look at the newest runs, or where nothing can be looked up.
     """
     sets = [telling(form[:LOOKED_UP]) for form in forms(wanted)]
+    if not all(sets):
+        return None
     if connection.dialect.name == "sqlite":
         match = " OR ".join("(" + " AND ".join(map(_quoted, each)) + ")" for each in sets)
         # Each document is within the slice that starts last before it.
