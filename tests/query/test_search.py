@@ -16,6 +16,7 @@ from sqlalchemy import text as sql
 import spandag
 from spandag import query, semconv
 from spandag.query import Hit, QueryError
+from spandag.query.cursors import Place, place_of
 from spandag.query.matching import Wanted
 from spandag.store.case_folding import folded, like
 from spandag.store.text import storable
@@ -352,6 +353,20 @@ def test_pages_hold_everything_once_while_others_write(recording: Recording) -> 
             newer = "(SELECT id FROM workflow_runs WHERE started_at > 1000)"
             connection.execute(sql(f"DELETE FROM dag_nodes WHERE run_id IN {newer}"))
             connection.execute(sql("DELETE FROM workflow_runs WHERE started_at > 1000"))
+
+
+def test_every_node_can_be_gone_on_from(recording: Recording) -> None:
+    kepler()
+    for node_type in ("branch_point", "tool"):
+        [hit] = query.search(recording.store, node_type=node_type).hits
+        assert hit.node_id.startswith("bp:") == (node_type == "branch_point")
+        assert str(place_of(hit.cursor)) == hit.cursor
+        assert query.search(recording.store, node_type=node_type, cursor=hit.cursor).hits == []
+    for moment in (-(2**63), -1, 0, 2**63 - 1):
+        for node_id in ("0" * 16, "bp:" + "f" * 16):
+            place = Place(moment, "0123456789abcdef" * 2, moment, node_id)
+            assert place_of(str(place)) == place
+            assert place_of(str(place._replace(started_at=None, node_id=None))).run_started_at == moment
 
 
 def test_a_search_whose_time_is_over_says_how_to_go_on(recording: Recording) -> None:
