@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import spandag as api
 
@@ -63,6 +65,37 @@ def test_a_full_page_says_how_to_go_on(ask: Ask, redone: str) -> None:
     cursor = line.partition("--cursor ")[2].split()[0]
     [first] = answer(ask("search", "--type", "step", "-n", "5", "--cursor", cursor, "--json"))
     assert (first["name"], first["found_in"]) == ("fit", None)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--", "-x"),
+        ("--no-index", "--", "--store"),
+        ("--error", "an", "--session", "-x", "--", "a -- b"),
+        ("--error", "--", "-x"),
+        ("it's -x",),
+    ],
+)
+def test_what_is_said_to_go_on_can_be_typed_whatever_is_searched_for(
+    ask: Ask, provider: TracerProvider, store_file: Path, asked: tuple[str, ...]
+) -> None:
+    with api.run("r", session="-x"):
+        for number in range(2):
+            with pytest.raises(ValueError), api.tool(f"-x --store a -- b it's -x {number}"):
+                raise ValueError("an -x")
+    store = ("--store", str(store_file))
+    asked = ("--type", "tool", "-n", "1", *store, *asked)
+
+    result = ask("search", *asked)
+
+    assert " 1  ValueError" in result.stdout
+    [line] = [line for line in result.stderr.splitlines() if "--cursor" in line]
+    program, *words = shlex.split(line.removeprefix("next: ").removesuffix("to go on"))
+    assert program.endswith("spandag")
+    again = ask(*words)
+    assert (again.exit_code, "--cursor" in again.stderr) == (0, False)
+    assert " 0  ValueError" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import spandag
-from spandag import query
+from spandag import query, semconv
 from spandag.query import Hit
 from spandag.store.indexing import Indexed, Report, build_index
 
@@ -37,3 +37,14 @@ def run_saying(*texts: str, session: str | None = None) -> str:
             with spandag.tool(f"tool{number}") as tool:
                 tool.set_output(text)
     return format(run.span.get_span_context().trace_id, "032x")
+
+
+def chat(recording: Recording, name: str, messages: str) -> None:
+    """A call of another library, with these messages."""
+    attributes = {
+        semconv.SPANDAG_NODE_TYPE: "llm",
+        semconv.GEN_AI_OPERATION_NAME: "chat",
+        semconv.GEN_AI_REQUEST_MODEL: name,
+        semconv.GEN_AI_INPUT_MESSAGES: messages,
+    }
+    recording.tracer.start_span(f"chat {name}", attributes=attributes).end()

@@ -5,11 +5,22 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from spandag_test_databases import connected
+from sqlalchemy import text as sql
 
 import spandag
 from spandag import query
 from spandag.query import Spent
-from spandag.query.render import Line, Page, render_node, render_redos, render_runs, render_tree, to_text
+from spandag.query.render import (
+    Line,
+    Page,
+    render_node,
+    render_redos,
+    render_runs,
+    render_search,
+    render_tree,
+    to_text,
+)
 from spandag.query.render.formats import ASCII, UNICODE, cost, count, duration, moment, usd
 
 from .conftest import Recording, call, kepler
@@ -87,6 +98,20 @@ def test_names_cannot_control_the_terminal_nor_the_markup(recording: Recording) 
     ):
         assert r"[bold red]x[/] \x1b[31mred\x1b]0;title\x07 \u202eltr next tab \x00 \ud83d" in text
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", text)
+
+
+def test_a_foreign_type_of_node_cannot_control_the_terminal(recording: Recording) -> None:
+    with spandag.run("r"), spandag.tool("t"):
+        pass
+    with connected(recording.url) as connection:
+        connection.execute(
+            sql("UPDATE dag_nodes SET node_type = :type WHERE name = 't'"), {"type": "x\x1b[2J"}
+        )
+
+    drawn = to_text(render_search(query.search(recording.store).hits, Page()))
+
+    assert "x\\x1b[2J t\n" in drawn
+    assert "\x1b" not in drawn
 
 
 def test_long_and_wide_names_are_cut_to_the_page(recording: Recording) -> None:

@@ -16,12 +16,13 @@ from sqlalchemy import text as sql
 import spandag
 from spandag import query, semconv
 from spandag.query import Hit, QueryError
+from spandag.query.cursors import Place, place_of
 from spandag.query.matching import Wanted
 from spandag.store.case_folding import folded, like
 from spandag.store.text import storable
 
 from .conftest import Recording, kepler
-from .searching import marked, names, run_saying, said
+from .searching import chat, marked, names, run_saying, said
 
 pytestmark = pytest.mark.usefixtures("capture_content")
 
@@ -126,16 +127,6 @@ def test_a_lone_surrogate_is_found_as_it_was_recorded(recording: Recording) -> N
     assert query.search(recording.store, "d83d").hits == []
 
 
-def chat(recording: Recording, name: str, messages: str) -> None:
-    attributes = {
-        semconv.SPANDAG_NODE_TYPE: "llm",
-        semconv.GEN_AI_OPERATION_NAME: "chat",
-        semconv.GEN_AI_REQUEST_MODEL: name,
-        semconv.GEN_AI_INPUT_MESSAGES: messages,
-    }
-    recording.tracer.start_span(f"chat {name}", attributes=attributes).end()
-
-
 def test_a_message_that_is_repeated_is_found_where_it_first_appears(
     recording: Recording, and_indexed: Callable[[], None]
 ) -> None:
@@ -212,6 +203,37 @@ def test_filters_list_what_they_leave(recording: Recording) -> None:
     assert names(recording, session="nobody") == []
     assert names(recording, run="last") == ["tool0", "r"]
     assert names(recording, text="tool", run="last", node_type="run") == []
+
+
+def test_a_message_is_found_at_the_first_node_with_the_error_that_is_asked_for(
+    recording: Recording, and_indexed: Callable[[], None]
+) -> None:
+    # A pattern of the database for "key" lets "they" through.
+    history = [
+        {"role": "user", "parts": [{"type": "text", "content": text}]} for text in ("a zebra", "go on")
+    ]
+    with spandag.run("r"):
+        for message in ("they failed", "key missing", "the key again"):
+            with pytest.raises(ValueError, match=message), spandag.chat(message, input=history):
+                raise ValueError(message)
+    and_indexed()
+
+    assert names(recording, text="zebra", error="key") == ["key missing"]
+    assert names(recording, text="zebra", error="") == ["they failed"]
+    assert names(recording, text="zebra", error="again") == ["the key again"]
+
+
+def test_errors_that_only_look_alike_hide_none(recording: Recording) -> None:
+    with spandag.run("r"):
+        for number in range(8):
+            message = "key missing" if number < 2 else "they failed"
+            with pytest.raises(ValueError, match=message), spandag.tool(f"tool{number}"):
+                raise ValueError(message)
+
+    first = query.search(recording.store, error="key", limit=1)
+    assert [hit.name for hit in first.hits] == ["tool1"]
+    second = query.search(recording.store, error="key", limit=1, cursor=first.cursor)
+    assert ([hit.name for hit in second.hits], second.cursor) == (["tool0"], None)
 
 
 def test_time_and_duration_are_limits(recording: Recording) -> None:
@@ -331,6 +353,20 @@ def test_pages_hold_everything_once_while_others_write(recording: Recording) -> 
             newer = "(SELECT id FROM workflow_runs WHERE started_at > 1000)"
             connection.execute(sql(f"DELETE FROM dag_nodes WHERE run_id IN {newer}"))
             connection.execute(sql("DELETE FROM workflow_runs WHERE started_at > 1000"))
+
+
+def test_every_node_can_be_gone_on_from(recording: Recording) -> None:
+    kepler()
+    for node_type in ("branch_point", "tool"):
+        [hit] = query.search(recording.store, node_type=node_type).hits
+        assert hit.node_id.startswith("bp:") == (node_type == "branch_point")
+        assert str(place_of(hit.cursor)) == hit.cursor
+        assert query.search(recording.store, node_type=node_type, cursor=hit.cursor).hits == []
+    for moment in (-(2**63), -1, 0, 2**63 - 1):
+        for node_id in ("0" * 16, "bp:" + "f" * 16):
+            place = Place(moment, "0123456789abcdef" * 2, moment, node_id)
+            assert place_of(str(place)) == place
+            assert place_of(str(place._replace(started_at=None, node_id=None))).run_started_at == moment
 
 
 def test_a_search_whose_time_is_over_says_how_to_go_on(recording: Recording) -> None:

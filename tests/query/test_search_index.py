@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -43,6 +44,18 @@ def test_with_the_index_only_runs_that_can_have_it_are_looked_at(recording: Reco
     without = query.search(recording.store, "needle", use_index=False)
     assert (without.runs, without.used_index, without.hits) == (4, False, page.hits)
     assert not query.search(recording.store, "ne").used_index
+
+
+def test_the_longest_text_is_found_across_the_pieces_of_a_long_one(recording: Recording) -> None:
+    wanted = "abc" + "\x01" * 994 + "xyz"
+    inner = json.dumps({"b": "x" * 33_960 + wanted + "x" * 20_000})
+    with spandag.run("r"), spandag.tool("long", arguments={"a": inner}):
+        pass
+    build(recording)
+
+    page = query.search(recording.store, wanted)
+
+    assert ([hit.name for hit in page.hits], page.used_index) == (["long"], True)
 
 
 def test_what_comes_after_the_index_is_found_and_indexed_the_next_time(recording: Recording) -> None:

@@ -100,17 +100,18 @@ def say(message: str) -> None:
     print_lines([[(message, "dim")]], err=True)
 
 
-def say_next(commands: Sequence[tuple[str, str]], store: str | None) -> None:
+def say_next(commands: Sequence[tuple[str, str]], store: str | None, *, end: str = "") -> None:
     """Say what could be typed next.
 
     Args:
         commands: Commands and what they show.
         store: What ``--store`` said, so that they ask the same one.
+        end: What has to stand behind all options.
     """
     if sys.stderr.isatty() and not sys.stdout.isatty():
         # The answer goes to another program, whose own words this would stand among.
         return
-    option = same_store(store)
+    option = same_store(store) + end
     typed = program()
     commands = [(typed + command.removeprefix("spandag"), what) for command, what in commands]
     width = max(len(command) for command, _ in commands) + len(option)

@@ -106,10 +106,13 @@ def search(
     if len(found.hits) < asked["limit"]:
         say(f"looked through {found.runs:,} runs, back to {moment(found.back_to)}")
     context = click.get_current_context()
-    words = [*([text] if text is not None else []), *_repeated(context, asked)]
-    words += ["--no-index"] if no_index else []
+    words, end = ([text] if text is not None else []), ""
+    if text is not None and text.startswith("-"):
+        # It would be an option.
+        words, end = [], f" -- {shlex.quote(text)}"
+    words += [*_repeated(context, asked), *(["--no-index"] if no_index else [])]
     command = " ".join(["spandag search", *map(shlex.quote, words), "--cursor", found.cursor])
-    say_next([(command, "to go on")], store)
+    say_next([(command, "to go on")], store, end=end)
 
 
 def _repeated(context: click.Context, asked: dict[str, Any]) -> list[str]:

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_
 
-from spandag.query.text import decoded, parsed
+from spandag.query.said import spelt, texts_of
 from spandag.store.case_folding import folded, forms, like
-from spandag.store.text import unquoted
 
 _BEFORE, _LONGEST = 40, 160
-
-# Of the JSON of messages: what every one has, which nobody has said.
-_KEYS = frozenset(
-    {
-        "role",
-        "parts",
-        "type",
-        "content",
-        "name",
-        "arguments",
-        "id",
-        "response",
-        "result",
-        "tool_calls",
-        "function",
-    }
-)
-_KINDS = frozenset({"role", "type", "finish_reason", "modality", "mime_type"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +43,11 @@ class Wanted:
 
     def may_be_in(self, connection: Connection, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
         """A condition that holds where it is in any of these columns, and now and then where it is not."""
-        is_sqlite = connection.dialect.name == "sqlite"
-        patterns = [like(form) for form in forms(self.text)]
-        return or_(
-            *(
-                column.like(pattern, escape="\\") if is_sqlite else column.ilike(pattern, escape="\\")
-                for column in columns
-                for pattern in patterns
-            )
-        )
+        return _like(connection, columns, forms(self.text)[:1])
+
+    def may_be_in_json(self, connection: Connection, *columns: ColumnElement[Any]) -> ColumnElement[bool]:
+        """As `may_be_in`, of columns that can hold JSON."""
+        return _like(connection, columns, forms(self.text))
 
     def is_in(self, text: str | None) -> bool:
         """Whether a text, as it was recorded, has it."""
@@ -96,23 +73,27 @@ class Wanted:
             at = inner.find(self._folded, at + len(self._folded))
         return Match(found_in, before + excerpt + after, marks)
 
+    def match_in_json(self, found_in: str, text: str | None) -> Match | None:
+        """As `match`; where the text is JSON, also in what it says."""
+        return self._first(found_in, spelt(text)) if text else None
+
     def match_in_message(self, direction: str, kind: str, stored: str) -> Match | None:
         """As `match`, in a message as the store keeps it."""
-        leaves = _said(parsed(stored)) if kind == "message" else iter((unquoted(decoded(stored)),))
-        return next(filter(None, (self.match(direction, leaf) for leaf in leaves)), None)
+        return self._first(direction, texts_of(kind, stored))
+
+    def _first(self, found_in: str, texts: Iterable[str]) -> Match | None:
+        return next(filter(None, (self.match(found_in, text) for text in texts)), None)
 
 
-def _said(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key not in _KEYS and key not in _KINDS:
-                yield key
-            if key not in _KINDS or not isinstance(item, str):
-                yield from _said(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _said(item)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+def _like(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], spelt: Sequence[str]
+) -> ColumnElement[bool]:
+    is_sqlite = connection.dialect.name == "sqlite"
+    patterns = [like(form) for form in spelt]
+    return or_(
+        *(
+            column.like(pattern, escape="\\") if is_sqlite else column.ilike(pattern, escape="\\")
+            for column in columns
+            for pattern in patterns
+        )
+    )

@@ -303,10 +303,11 @@ class _Search:
             ("error", decoded(row.error_type)),
             ("hypothesis", decoded(hypothesis)),
             ("task", run.task if is_root else None),
-            ("input", decoded(row.input_preview)),
-            ("output", decoded(row.output_preview)),
         ):
             if match := wanted.match(found_in, text):
+                return match
+        for direction, preview in (("input", row.input_preview), ("output", row.output_preview)):
+            if match := wanted.match_in_json(direction, decoded(preview)):
                 return match
         for direction, digest in suspect.messages:
             message = texts[run.id, digest]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, select, tuple_
+from sqlalchemy import Connection, and_, or_, select, tuple_
 
 from spandag.query.cursors import Place
 from spandag.query.matching import Wanted
@@ -60,21 +60,23 @@ class Suspects:
         by_run = {run.id: run for run in runs}
         found: dict[tuple[str, str], Suspect] = {}
         if self._wanted is None:
-            # There is nothing to check but what the database has checked.
+            # There is nothing to check but what the database has checked, and what an error says.
+            enough = most if self._filters.error is None else None
             for run in runs:
-                for run_id, node_id, started_at in self._rows([run], most=most):
+                for run_id, node_id, started_at in self._rows([run], most=enough):
                     found[run_id, node_id] = Suspect(by_run[run_id], started_at, node_id, ())
         else:
             nodes = schema.dag_nodes.c
-            says = self._wanted.may_be_in(
-                self._connection,
-                nodes.name,
-                nodes.agent,
-                nodes.model,
-                nodes.error_type,
-                nodes.error_message,
-                nodes.input_preview,
-                nodes.output_preview,
+            says = or_(
+                self._wanted.may_be_in(
+                    self._connection,
+                    nodes.name,
+                    nodes.agent,
+                    nodes.model,
+                    nodes.error_type,
+                    nodes.error_message,
+                ),
+                self._wanted.may_be_in_json(self._connection, nodes.input_preview, nodes.output_preview),
             )
             others = self._roots(runs) | self._redos(runs)
             for condition in (says, *((nodes.id.in_(sorted(others)),) if others else ())):
@@ -135,23 +137,26 @@ class Suspects:
         suspicious: defaultdict[str, set[bytes]] = defaultdict(set)
         for run_id, digest in self._connection.execute(
             select(messages.run_id, messages.hash).where(
-                messages.run_id.in_(run_ids), self._wanted.may_be_in(self._connection, messages.content)
+                messages.run_id.in_(run_ids), self._wanted.may_be_in_json(self._connection, messages.content)
             )
         ):
             suspicious[run_id].add(bytes(digest))
         if not suspicious:
             return {}
         where = and_(lists.run_id == nodes.run_id, lists.node_id == nodes.id)
+        errors = (nodes.error_type, nodes.error_message) if self._filters.error is not None else ()
         query = (
-            select(lists.run_id, lists.node_id, nodes.started_at, lists.direction, lists.hashes)
+            select(lists.run_id, lists.node_id, nodes.started_at, lists.direction, lists.hashes, *errors)
             .join_from(schema.node_messages, schema.dag_nodes, where)
             .where(lists.run_id.in_(list(suspicious)), *self._filters.conditions)
             .order_by(lists.run_id, nodes.started_at, lists.node_id, lists.direction)
         )
         found: defaultdict[tuple[str, str, int], list[tuple[str, bytes]]] = defaultdict(list)
-        for run_id, node_id, started_at, direction, hashes in self._connection.execute(query):
+        for row in self._connection.execute(query):
+            run_id, node_id, started_at, direction, hashes = row[:5]
             to_come = suspicious[run_id]
-            if not to_come:
+            # A node that is not asked for must not keep a message from the first one that is.
+            if not to_come or not self._filters.holds(row):
                 continue
             blob = bytes(hashes)
             here = {blob[i : i + _HASH_BYTES] for i in range(0, len(blob), _HASH_BYTES)} & to_come

@@ -14,7 +14,13 @@ from spandag.store.text import storable
 LONGEST = 1_000
 """Characters that can be searched for at once."""
 
+ANY = "\0"
+"""Stands for any character in a form; no stored text has it."""
+
 _MOST_TRIGRAMS = 48
+
+# By the folded character one that no other case of it leads to.
+_THIRD = {"å": "\u212b", "θ": "ϴ", "ω": "\u2126", "ß": "ẞ", "ı": "İ", "σ": "ς"}
 
 
 def folded(text: str) -> str:
@@ -26,9 +32,16 @@ def folded(text: str) -> str:
 
 
 def forms(text: str) -> list[str]:
-    """How a text stands in the store: as it is, and within JSON."""
+    r"""How a text stands in the store: as it is, and within JSON.
+
+    Within JSON also as a string of JSON, and both with everything but ASCII as ``\u00fc``, as many programs write
+    it. There `ANY` stands for each digit that is another one in the other case.
+    """
     stored = storable(text)
-    return list(dict.fromkeys((stored, json.dumps(stored, ensure_ascii=False)[1:-1])))
+    spelt = [json.dumps(stored, ensure_ascii=False)[1:-1], "".join(map(_in_ascii, text))]
+    # What was escaped once has nothing else to be escaped.
+    again = [form.replace("\\", "\\\\").replace('"', '\\"') for form in spelt]
+    return list(dict.fromkeys([stored, *spelt, *again]))
 
 
 def like(form: str) -> str:
@@ -37,9 +50,10 @@ def like(form: str) -> str:
 
 
 def trigrams(form: str) -> set[str]:
-    """Every three characters in a row of a form, folded; empty where it is shorter."""
+    """Every three characters in a row of a form, folded; empty where nothing is known of three in a row."""
     text = folded(form)
-    return {text[i : i + 3] for i in range(len(text) - 2)}
+    found = {text[i : i + 3] for i in range(len(text) - 2)}
+    return {each for each in found if ANY not in each} if ANY in text else found
 
 
 def telling(form: str) -> list[str]:
@@ -48,7 +62,23 @@ def telling(form: str) -> list[str]:
     return found[:: len(found) // _MOST_TRIGRAMS + 1]
 
 
+def _in_ascii(character: str) -> str:
+    if character.isascii():
+        return json.dumps(character)[1:-1]
+    of_cases = [json.dumps(each)[1:-1] for each in _cases(character)]
+    return "".join(digits[0] if len(set(digits)) == 1 else ANY for digits in zip(*of_cases, strict=True))
+
+
+def _cases(character: str) -> set[str]:
+    """All characters that are the same when folded."""
+    lower = folded(character)
+    others = {character, lower, lower.upper(), lower.title(), _THIRD.get(lower, lower)}
+    return {other for other in others if len(other) == 1 and folded(other) == lower}
+
+
 def _piece(character: str) -> str:
+    if character == ANY:
+        return "_"
     if character in "%_\\":
         return "\\" + character
     if character.isascii():

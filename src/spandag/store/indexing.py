@@ -13,9 +13,9 @@ from sqlalchemy import Connection, select, text
 
 from spandag.store import schema, text_index
 from spandag.store.admin import inspected
-from spandag.store.case_folding import LONGEST, folded, trigrams
+from spandag.store.case_folding import folded, trigrams
 from spandag.store.connect import Database
-from spandag.store.text_index import RUNS, UNFINISHED
+from spandag.store.text_index import LOOKED_UP, RUNS, UNFINISHED
 from spandag.store.writer import open_for_writing
 
 T = TypeVar("T")
@@ -26,10 +26,8 @@ Report = Callable[[int, int | None], None]
 # Texts of a transaction at most, and characters: others wait no longer than that takes.
 _SLICE = 500
 _SLICE_CHARACTERS = 1_000_000
-# A long text is indexed in pieces that share what could be searched for across their border.
+# A long text is indexed in pieces that share what is looked up across their border.
 _PIECE = 40_000
-# In JSON a control character takes six.
-_OVERLAP = 6 * LONGEST
 _PAUSE_S = 0.1
 
 Text = tuple[str, list[str]]
@@ -232,7 +230,7 @@ def _pieces(whole: str) -> Iterator[str]:
     if len(whole) <= _PIECE:
         yield whole
         return
-    for start in range(0, len(whole), _PIECE - _OVERLAP):
+    for start in range(0, len(whole), _PIECE - LOOKED_UP):
         yield whole[start : start + _PIECE]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.exc import OperationalError
 
-from spandag.store.case_folding import forms, telling
+from spandag.store.case_folding import LONGEST, forms, telling
 from spandag.store.errors import StoreError
 
 INDEX, RUNS, SLICES = "text_index", "text_index_runs", "text_index_slices"
@@ -27,6 +27,9 @@ UNFINISHED = -1
 
 SHORTEST = 3
 """Characters of a text that the index can look up."""
+
+LOOKED_UP = 6 * LONGEST
+"""Characters of a form that are looked up: what the pieces of a long text share. One within JSON can be longer."""
 
 MOST = 20_000
 """Texts that match; of a text that more have, the index says nothing worth knowing."""
@@ -170,9 +173,11 @@ def runs_with(connection: Connection, wanted: str) -> set[str] | None:
         wanted: Anything, of `SHORTEST` characters or more.
 
     Returns:
-        None where so much does that it is quicker to look at the newest runs.
+        None where so much does that it is quicker to look at the newest runs, or where nothing can be looked up.
     """
-    sets = [telling(form) for form in forms(wanted)]
+    sets = [telling(form[:LOOKED_UP]) for form in forms(wanted)]
+    if not all(sets):
+        return None
     if connection.dialect.name == "sqlite":
         match = " OR ".join("(" + " AND ".join(map(_quoted, each)) + ")" for each in sets)
         # Each document is within the slice that starts last before it.

@@ -44,7 +44,7 @@ def _cells(hit: Hit, page: Page) -> list[tuple[str, str]]:
 
 
 def _where(hit: Hit, page: Page) -> Line:
-    where: Line = [(f"{hit.node_type} ", DIM), (page.line(hit.name, 80), "bold")]
+    where: Line = [(f"{page.line(hit.node_type, 40)} ", DIM), (page.line(hit.name, 80), "bold")]
     if hit.error_type:
         where.append((f"  {page.line(hit.error_type, 80)}", "red"))
     if hit.path:
