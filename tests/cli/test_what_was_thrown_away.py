@@ -128,7 +128,7 @@ def test_root_cause(ask: Ask) -> None:
     well()
     result = ask("root-cause", "last")
     assert result.stdout.endswith("\nnothing failed\n")
-    assert result.stderr == "no node of this run failed, and every step was accepted\n"
+    assert result.stderr == "no node of this run failed, and no step was left without an accepted attempt\n"
     assert answer(ask("root-cause", "--json"))["cause"] is None
 
 
