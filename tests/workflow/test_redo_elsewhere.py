@@ -114,6 +114,7 @@ def test_a_ref_is_a_line_that_json_and_pickle_take(recorder):
         "step_node_id": format(step.context.span_id, "016x"),
         "parent_span_id": format(run.span.get_span_context().span_id, "016x"),
         "step_number": 4,
+        "max_redos": 1,
         "feedback": ["again"],
         "hypothesis": "again",
         "requested_by": "me",
@@ -141,7 +142,7 @@ def test_the_redo_carries_what_any_redo_carries(recorder):
         "spandag.step.id": format(first.context.span_id, "016x"),
         "spandag.step.number": 4,
         "spandag.step.attempt": 2,
-        "spandag.step.max_redos": 0,
+        "spandag.step.max_redos": 1,
         "spandag.redo.hypothesis": "again",
         "spandag.redo.requested_by": "me",
         "spandag.attempt.outcome": "accepted",
@@ -198,6 +199,73 @@ def test_limits_go_on_where_they_were(recorder):
     assert recorder.spans[-1].attributes["spandag.redo.exhausted"] is True
     with pytest.raises(ValueError, match=r"attempt=3 is beyond max_redos=1.*give max_redos=2 or more"):
         spandag.step("fit", redo_of=first.ref, attempt=3).attempts()
+
+
+def test_the_limit_goes_along_from_redo_to_redo(stored):
+    with spandag.run("report"):
+        for first in spandag.step("fit").attempts(max_redos=3):
+            with first:
+                first.reject("no")
+            break
+    with spandag.step("fit", redo_of=first.ref, attempt=2) as second:
+        second.reject("no again")
+    with pytest.raises(spandag.RedoLimitExceeded) as caught:
+        for attempt in spandag.step("fit", redo_of=second.ref, attempt=3).attempts():
+            with attempt:
+                attempt.reject("never")
+    assert [attempt.number for attempt in caught.value.attempts] == [3, 4]
+    assert str(caught.value) == "step 'fit' was rejected 4 times (max_redos=3); last: never"
+    assert [node["attributes"]["spandag.step.max_redos"] for node in stored.nodes("step")] == [3, 3, 3, 3]
+    with open_store(stored.url) as store:
+        [step] = query.unresolved(store)
+    assert (step.attempts, step.max_redos, step.exhausted) == (4, 3, True)
+
+
+def test_a_plain_redo_that_is_the_last_allowed_spends_the_limit_and_is_over(recorder):
+    with spandag.run("report"), spandag.step("fit", max_redos=1) as first:
+        first.reject("no")
+    with spandag.step("fit", redo_of=first.ref, attempt=2) as last:
+        last.reject("no again")
+    assert (first.exhausted, last.exhausted) == (False, True)
+    assert [span.attributes.get("spandag.redo.exhausted") for span in recorder.spans[1:]] == [None, True]
+
+
+@pytest.mark.parametrize("kind", ["block", "loop", "decorator"])
+def test_a_redo_beyond_the_limit_is_refused_unless_it_raises_the_limit(recorder, kind):
+    def redo(**options):
+        step = spandag.step("fit", redo_of=first.ref, attempt=2, **options)
+        if kind == "block":
+            with step:
+                pass
+        elif kind == "loop":
+            for attempt in step.attempts():
+                with attempt:
+                    pass
+        else:
+            step(lambda: None)()
+
+    with spandag.run("report"), pytest.raises(spandag.RedoLimitExceeded):
+        for first in spandag.step("fit").attempts(max_redos=0):
+            with first:
+                first.reject("no")
+
+    with pytest.raises(ValueError, match=r"attempt=2 is beyond max_redos=0.*give max_redos=1 or more"):
+        redo()
+    assert len(recorder.spans) == 2
+
+    redo(max_redos=1)
+    attributes = recorder.spans[-1].attributes
+    assert (attributes["spandag.step.attempt"], attributes["spandag.step.max_redos"]) == (2, 1)
+
+
+def test_where_nobody_has_said_a_limit_a_plain_redo_is_allowed_and_says_so(recorder):
+    with spandag.run("report"), spandag.step("fit") as attempt:
+        attempt.reject("no")
+    for number in (2, 3, 4):
+        with spandag.step("fit", redo_of=attempt.ref, attempt=number) as attempt:
+            attempt.reject("no again")
+    assert [span.attributes["spandag.step.max_redos"] for span in recorder.spans[1:]] == [0, 1, 2, 3]
+    assert not any("spandag.redo.exhausted" in span.attributes for span in recorder.spans)
 
 
 def test_a_decorated_function_can_be_a_redo(recorder):

@@ -92,8 +92,10 @@ class Plan:
     name: str
     number: int
     input: Any
-    # None where there can be no redo: the step is taken as a plain block.
+    # None where nobody has said a limit: no redo is expected, and none is refused.
     max_redos: int | None
+    # Whether a rejected attempt is followed by the next one here, as in a loop; a plain block is over with it.
+    redoes: bool = True
     on_exhausted: OnExhausted = "raise"
     # Whether there is something to accept only where an attempt was given an output.
     needs_output: bool = False
@@ -286,7 +288,7 @@ class Attempt:
         self._rejections.extend(raised)
         failure = None if raised or is_normal_exit(error) else error
         self.outcome = self._judge(failure)
-        # A plain block has no limit to spend; a failure is told by its own exception.
+        # A failure is told by its own exception.
         self.exhausted = (
             self.outcome == Outcome.REJECTED and plan.max_redos is not None and self.number > plan.max_redos
         )
@@ -295,10 +297,12 @@ class Attempt:
         with guard("record an attempt's outcome"):
             self._record_outcome(node)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self.exhausted and self.outcome == Outcome.REJECTED and not is_normal_exit(error):
+        spent = self.exhausted and self.outcome == Outcome.REJECTED
+        # After a plain block its author says what follows; a redo beyond the limit is refused.
+        if spent and plan.redoes and not is_normal_exit(error):
             raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
-        return bool(raised) and plan.max_redos is not None
+        return bool(raised) and plan.redoes
 
     def _record_outcome(self, node: StepNode) -> None:
         node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
@@ -364,7 +368,8 @@ class Attempt:
             semconv.SPANDAG_STEP_ID: plan.step_id,
             semconv.SPANDAG_STEP_NUMBER: plan.number,
             semconv.SPANDAG_STEP_ATTEMPT: self.number,
-            semconv.SPANDAG_STEP_MAX_REDOS: plan.max_redos or 0,
+            # Where nobody has said a limit, this attempt was allowed and no further one is expected.
+            semconv.SPANDAG_STEP_MAX_REDOS: self.number - 1 if plan.max_redos is None else plan.max_redos,
             semconv.SPANDAG_REDO_HYPOTHESIS: before.hypothesis if before else None,
             semconv.SPANDAG_REDO_REQUESTED_BY: before.requested_by if before else None,
         }

@@ -92,7 +92,13 @@ class Step:
         return Attempts(lambda: self._plan(limit, choice))
 
     def __enter__(self) -> Attempt:
-        attempt = Attempt(self._plan(None)).__enter__()
+        # Somebody may go on with the attempt later or elsewhere, so the limit is minded though nothing is redone here.
+        limit = self._stated_limit()
+        if limit is not None:
+            self._check_not_spent(limit)
+        plan = self._plan(limit)
+        plan.redoes = False
+        attempt = Attempt(plan).__enter__()
         self._entered.add(attempt.node, attempt)
         return attempt
 
@@ -170,10 +176,14 @@ class Step:
             yield Round(block, attempt.node, attempt.set_output)
 
     def _limit(self) -> int:
+        stated = self._stated_limit()
+        return _MAX_REDOS if stated is None else stated
+
+    def _stated_limit(self) -> int | None:
+        """The limit given here, else that of the attempt elsewhere; None where nobody has said one."""
         if self._max_redos is not None:
             return self._max_redos
-        said = None if self._redo is None else self._redo.ref.max_redos
-        return _MAX_REDOS if said is None else said
+        return None if self._redo is None else self._redo.ref.max_redos
 
     def _check_not_spent(self, limit: int) -> None:
         if self._redo is not None and self._redo.attempt > limit + 1:
@@ -237,8 +247,9 @@ def step(
         name: The step's name.
         number: Its number within the phase; counted from 1 where not given.
         input: What it works on; recorded where content is.
-        max_redos: How often the decorator and `Step.attempts` do it again after a rejection; by default
-            twice, or what the attempt was allowed that this is a redo of.
+        max_redos: How often it may be done again: the decorator and `Step.attempts` do so after a rejection, a
+            plain ``with`` block hands the limit on with `Attempt.ref`. By default what the attempt was allowed
+            that this is a redo of; else twice, and for a plain block as often as somebody asks for.
         on_exhausted: What becomes of it when the last allowed attempt is rejected: ``"raise"`` raises
             `RedoLimitExceeded`, ``"accept"`` goes on with what it gave, which is recorded.
         redo_of: This is a redo of an attempt made before or elsewhere: its `Attempt.ref`, or its row of
@@ -249,7 +260,8 @@ def step(
 
     Raises:
         TypeError: There is no name, or a number is none.
-        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt.
+        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt. That an attempt is
+            beyond the limit is said where it would begin.
     """
     check_name("step", name)
     return Step(
