@@ -7,8 +7,11 @@ import contextvars
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
+from opentelemetry.trace import StatusCode
 
 import spandag
+from spandag import query
+from spandag.store import open_store
 
 
 def attempts_told(recorder):
@@ -208,6 +211,84 @@ def test_a_rejection_that_a_plain_step_lets_through_rejects_the_attempt_around_i
                 raise spandag.Rejected("no", requested_by="check")
     outcomes = [span.attributes["spandag.attempt.outcome"] for span in recorder.spans]
     assert outcomes == ["rejected", "rejected", "accepted", "accepted"]
+
+
+def failed(recorder):
+    return [
+        (span.name, span.attributes["error.type"])
+        for span in recorder.spans
+        if span.status.status_code is StatusCode.ERROR
+    ]
+
+
+def test_what_a_rejection_passes_through_has_not_failed(recorder):
+    for attempt in spandag.step("fit").attempts():
+        with attempt, spandag.agent("engineer"), spandag.tool("check"):
+            if attempt.number == 1:
+                raise spandag.Rejected("do better")
+    assert failed(recorder) == []
+    assert {event.name for span in recorder.spans for event in span.events} == {"rejected"}
+
+
+def test_neither_has_what_the_rejections_of_reviewers_that_run_together_pass_through(recorder):
+    async def review():
+        with spandag.agent("reviewer"):
+            raise spandag.Rejected("do better")
+
+    async def main():
+        for attempt in spandag.step("fit").attempts():
+            async with attempt, spandag.agent("chair"):
+                if attempt.number == 1:
+                    async with asyncio.TaskGroup() as reviewers:
+                        reviewers.create_task(review())
+                        reviewers.create_task(review())
+
+    asyncio.run(main())
+    assert failed(recorder) == []
+
+
+def test_what_a_failure_beside_a_rejection_passes_through_has_failed(recorder):
+    with pytest.raises(ExceptionGroup):
+        for attempt in spandag.step("fit").attempts():
+            with attempt, spandag.agent("chair"):
+                raise ExceptionGroup("two", [spandag.Rejected("no"), OSError("disk")])
+    assert ("invoke_agent chair", "ExceptionGroup") in failed(recorder)
+
+
+def test_a_rejection_that_no_step_hears_is_an_error_of_what_it_ends(recorder):
+    with pytest.raises(spandag.Rejected), spandag.run("report"), spandag.agent("engineer"):
+        raise spandag.Rejected("do better")
+    assert failed(recorder) == [
+        ("invoke_workflow report", "spandag.Rejected"),
+        ("invoke_agent engineer", "spandag.Rejected"),
+    ]
+
+
+def test_a_step_that_is_over_hears_nothing(recorder):
+    with spandag.run("report"):
+        with spandag.step("fit"):
+            below = contextvars.copy_context()
+
+        def late():
+            with spandag.agent("engineer"):
+                raise spandag.Rejected("too late")
+
+        with pytest.raises(spandag.Rejected):
+            below.run(late)
+    assert failed(recorder) == [("invoke_agent engineer", "spandag.Rejected")]
+
+
+def test_who_asks_what_went_wrong_is_told_of_no_rejection(stored):
+    with spandag.run("report"):
+        for attempt in spandag.step("fit").attempts():
+            with attempt, spandag.agent("engineer"):
+                if attempt.number == 1:
+                    raise spandag.Rejected("do better")
+    assert [node["status"] for node in stored.nodes("agent")] == ["completed", "completed"]
+    with open_store(stored.url) as store:
+        cause = query.root_cause(store, "last")
+        assert (cause.cause, cause.others, cause.rejected) == (None, [], [])
+        assert query.show(store, "last").errors == []
 
 
 def test_reviews_are_in_the_store_with_who_said_what(stored):

@@ -223,7 +223,7 @@ class Node:
         """End the node; only the first call counts.
 
         Args:
-            error: The exception that ended it, if it failed.
+            error: The exception that leaves it. One that goes no further than the caller is said with `fail`.
         """
         if self._ended:
             return
@@ -231,7 +231,7 @@ class Node:
         # The work is over now; what follows (pricing, content) is ours and not part of it.
         end_time = time.time_ns()
         try:
-            if error is not None and not is_normal_exit(error):
+            if error is not None and self.is_failure(error):
                 with guard("record an error"):
                     self.fail(error, end_time)
             with guard("finish a span"):
@@ -240,6 +240,19 @@ class Node:
             with guard("end a span"):
                 self.span.end(end_time)
             self._let_go()
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether an exception that leaves this node means that something failed.
+
+        It does not where that is a normal end, or where a node above takes it for an answer on its way.
+        """
+        if is_normal_exit(error):
+            return False
+        return not any(not node.ended and node.hears(error) for node in self.ancestors())
+
+    def hears(self, error: BaseException) -> bool:
+        """Whether an exception from below tells this node something, and that nothing failed."""
+        return False
 
     def fail(self, error: BaseException, at: int | None = None) -> None:
         """Mark the span as failed by an exception, recorded once on its way up.
