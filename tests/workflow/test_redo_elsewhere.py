@@ -276,14 +276,35 @@ def test_a_decorated_function_can_be_a_redo(recorder):
     assert recorder.spans[-1].attributes["spandag.step.attempt"] == 2
 
 
-def test_a_step_without_a_run_is_redone_in_a_trace_of_its_own_that_links_to_it(recorder):
+def test_a_step_without_a_run_is_redone_beside_it(stored):
     with spandag.step("fit") as attempt:
         attempt.reject("no")
     with spandag.run("other"), spandag.step("fit", redo_of=attempt.ref, attempt=2):
         pass
-    first, _, redo = recorder.spans
-    assert redo.parent is None
-    assert redo.links[0].context.span_id == first.context.span_id
+    first, redo = stored.nodes("step")
+    assert (redo["run_id"], redo["parent_span_id"]) == (first["run_id"], first["parent_span_id"])
+    assert [(step["attempt"], step["disposition"]) for step in (first, redo)] == [
+        (1, "superseded"),
+        (2, "active"),
+    ]
+
+
+def test_an_attempt_that_stood_alone_in_its_trace_is_redone_in_a_run_of_its_own_that_links_to_it(recorder):
+    alone = {"run_id": "a" * 32, "node_id": "b" * 16, "attempt": 1, "parent_span_id": None}
+    with spandag.run("other"):
+        for attempt in spandag.step("fit", redo_of=alone, attempt=2).attempts():
+            with attempt:
+                attempt.reject("no") if attempt.number == 2 else None
+    second, third = recorder.steps
+    assert (
+        second.context.trace_id
+        == third.context.trace_id
+        != recorder.named("invoke_workflow other").context.trace_id
+    )
+    assert [format(span.links[0].context.span_id, "016x") for span in (second, third)] == [
+        "b" * 16,
+        format(second.context.span_id, "016x"),
+    ]
 
 
 def test_an_attempt_that_was_not_recorded_can_be_redone_all_the_same(monkeypatch, recorder):

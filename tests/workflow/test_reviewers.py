@@ -38,7 +38,7 @@ def test_several_reviewers_of_one_attempt_are_all_heard(recorder):
             event.attributes["spandag.redo.hypothesis"],
             event.attributes["spandag.redo.requested_by"],
         )
-        for event in recorder.spans[0].events
+        for event in recorder.steps[0].events
     ]
     assert said == [
         ("review", "log space", "statistician"),
@@ -92,7 +92,7 @@ def test_a_reviewer_that_fails_beside_one_that_rejects_fails_the_attempt(recorde
         for attempt in spandag.step("fit").attempts():
             with attempt:
                 raise ExceptionGroup("reviews", [spandag.Rejected("no"), KeyError("boom")])
-    assert [span.attributes["spandag.attempt.outcome"] for span in recorder.spans] == ["failed"]
+    assert [span.attributes["spandag.attempt.outcome"] for span in recorder.steps] == ["failed"]
 
 
 def test_a_rejection_in_a_worker_thread_comes_out_of_its_future(recorder):
@@ -137,8 +137,8 @@ def test_workers_with_the_context_of_the_attempt_are_within_it_and_can_reject_it
     assert attempt.number == 2
     assert sorted(attempt.feedback.splitlines()) == sorted(f"part {part} is off" for part in range(8))
     tree = recorder.tree()
-    assert [line for line in tree if "run_step" in line] == ["run_step fit"] * 2
-    assert len([line for line in tree if line.startswith("  execute_tool part")]) == 16
+    assert [line for line in tree if "run_step" in line] == ["  run_step fit"] * 2
+    assert len([line for line in tree if line.startswith("    execute_tool part")]) == 16
 
 
 def test_steps_in_threads_keep_their_redos_apart(recorder):
@@ -197,7 +197,7 @@ def test_a_limit_that_is_spent_within_fails_the_attempt_around_it(recorder):
                 for inner in spandag.step("inner").attempts(max_redos=0):
                     with inner:
                         inner.reject("no")
-    outer, worker, inner = recorder.spans
+    _, outer, worker, inner = recorder.spans
     assert inner.attributes["spandag.attempt.outcome"] == "rejected"
     assert outer.attributes["spandag.attempt.outcome"] == "failed"
     assert outer.attributes["error.type"] == "spandag.RedoLimitExceeded"
@@ -209,7 +209,7 @@ def test_a_rejection_that_a_plain_step_lets_through_rejects_the_attempt_around_i
         with outer, spandag.step("check"):
             if outer.number == 1:
                 raise spandag.Rejected("no", requested_by="check")
-    outcomes = [span.attributes["spandag.attempt.outcome"] for span in recorder.spans]
+    outcomes = [span.attributes["spandag.attempt.outcome"] for span in recorder.steps]
     assert outcomes == ["rejected", "rejected", "accepted", "accepted"]
 
 

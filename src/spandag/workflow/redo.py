@@ -11,7 +11,8 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from spandag._guard import guard
 from spandag.spans.node import context_below
-from spandag.workflow.attempt import Attempt, Before, Plan
+from spandag.workflow.attempt import Attempt
+from spandag.workflow.plan import Before, Plan
 from spandag.workflow.ref import Ref, read_ref
 
 

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, get_args
 
-from spandag.semconv import Outcome
 from spandag.spans.node import current
-from spandag.workflow.attempt import Attempt, OnExhausted, Plan
+from spandag.workflow.attempt import Attempt
 from spandag.workflow.generators import (
     Round,
     decorated_generator,
 )
+from spandag.workflow.plan import OnExhausted, Plan
 from spandag.workflow.redo import Redo, checked_redo, whole
 from spandag.workflow.scope import (
     Entered,
@@ -243,6 +243,8 @@ def step(
 ) -> Step:
     """A step of a workflow: a context manager, a decorator, and the start of `Step.attempts`.
 
+    Where nothing is around it, it opens a run of its name, which ends when no further attempt follows.
+
     Args:
         name: The step's name.
         number: Its number within the phase; counted from 1 where not given.
@@ -302,7 +304,7 @@ def _await(
                 last.set_output(awaited)
         return last.output
 
-    return ending(within(), attempt.node)
+    return ending(within(), attempt.drop)
 
 
 def _attempts(begin: Callable[[], Plan]) -> Generator[Attempt, None, None]:
@@ -313,13 +315,15 @@ def _attempts(begin: Callable[[], Plan]) -> Generator[Attempt, None, None]:
         while True:
             yield attempt
             attempt.check_used()
-            if attempt.outcome != Outcome.REJECTED or attempt.exhausted:
+            if not attempt.is_followed:
                 return
             attempt = Attempt(plan, after=attempt)
     except GeneratorExit:
         # `break` or `return` left the loop.
         attempt.warn_if_unresolved()
         raise
+    finally:
+        attempt.leave()
 
 
 def _next_number() -> int:
