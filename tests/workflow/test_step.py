@@ -102,6 +102,23 @@ def test_steps_are_counted_within_their_phase(recorder):
     assert numbers == [("a", 1), ("b", 2), ("c", 1), ("c", 1), ("d", 2)]
 
 
+def test_a_step_with_a_number_of_its_own_counts_too_and_a_redo_elsewhere_does_not(recorder):
+    with spandag.run("report"), spandag.phase("control"):
+        with spandag.step("a", number=3) as a:
+            pass
+        with spandag.step("b"):
+            pass
+        with spandag.step("a", redo_of=a.ref, attempt=2):
+            pass
+        with spandag.step("c"):
+            pass
+    numbers = [
+        (span.attributes["gen_ai.step.name"], span.attributes["spandag.step.number"])
+        for span in recorder.steps
+    ]
+    assert numbers == [("a", 3), ("b", 2), ("a", 3), ("c", 3)]
+
+
 def test_steps_within_an_attempt_are_counted_within_it(recorder):
     with spandag.run("report"), spandag.phase("control"):
         for attempt in spandag.step("fit").attempts():

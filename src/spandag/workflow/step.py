@@ -194,17 +194,22 @@ class Step:
             )
 
     def _plan(self, max_redos: int | None, on_exhausted: OnExhausted = "raise") -> Plan:
-        number = self._number
-        if number is None and self._redo is not None:
-            number = self._redo.ref.step_number
         plan = Plan(
             name=self._name,
-            number=number or _next_number(),
+            number=self._numbered(),
             input=self._input,
             max_redos=max_redos,
             on_exhausted=on_exhausted,
         )
         return plan if self._redo is None else self._redo.plan(plan)
+
+    def _numbered(self) -> int:
+        if self._redo is not None:
+            # The step was counted where its first attempt was.
+            return self._number or self._redo.ref.step_number or 1
+        # One that is given a number is counted as well.
+        counted = _next_number()
+        return counted if self._number is None else self._number
 
 
 class Attempts:
@@ -247,7 +252,7 @@ def step(
 
     Args:
         name: The step's name.
-        number: Its number within the phase; counted from 1 where not given.
+        number: Its number within the phase; where not given, how many steps were begun there, this one included.
         input: What it works on; recorded where content is.
         max_redos: How often it may be done again: the decorator and `Step.attempts` do so after a rejection, a
             plain ``with`` block hands the limit on with `Attempt.ref`. By default what the attempt was allowed
