@@ -112,6 +112,7 @@ def test_a_ref_is_a_line_that_json_and_pickle_take(recorder):
         "node_id": format(step.context.span_id, "016x"),
         "attempt": 1,
         "step_node_id": format(step.context.span_id, "016x"),
+        "name": "fit",
         "parent_span_id": format(run.span.get_span_context().span_id, "016x"),
         "step_number": 4,
         "max_redos": 1,
@@ -318,6 +319,18 @@ def test_an_attempt_that_was_not_recorded_can_be_redone_all_the_same(monkeypatch
     assert recorder.spans[1].links == ()
 
 
+def test_a_redo_has_the_name_of_its_step(stored):
+    with spandag.run("report"), spandag.step("fit, key sk-abcdefghijklmnopqrstuvwx") as attempt:
+        attempt.reject("no")
+    with pytest.raises(ValueError, match=r"an attempt at the step 'fit, key .*', which cannot .* as 'draw'"):
+        spandag.step("draw", redo_of=attempt.ref, attempt=2)
+    [row] = stored.nodes("step")
+    with pytest.raises(ValueError, match=r"an attempt at the step 'fit, key \[redacted\]'"):
+        spandag.step("draw", redo_of=row, attempt=2)
+    for redo_of in (attempt, row, {**GOOD, "parent_span_id": None}):
+        spandag.step("fit, key sk-abcdefghijklmnopqrstuvwx", redo_of=redo_of, attempt=2)
+
+
 GOOD = {"run_id": "0" * 31 + "1", "node_id": "0" * 15 + "2", "attempt": 1, "parent_span_id": None}
 
 
@@ -333,6 +346,7 @@ GOOD = {"run_id": "0" * 31 + "1", "node_id": "0" * 15 + "2", "attempt": 1, "pare
         ({**GOOD, "attempt": 0}, "its attempt is not a number from 1"),
         ({**GOOD, "attempt": 2}, "attempt 2 of a step that it does not name"),
         ({**GOOD, "feedback": "x"}, "its feedback is no list of texts"),
+        ({**GOOD, "name": 3}, "its name is no text"),
         ({**GOOD, "hypothesis": 3}, "its hypothesis is no text"),
         ({k: v for k, v in GOOD.items() if k != "parent_span_id"}, "it does not say what it stands under"),
         ("x" * 1000, "…"),

@@ -126,6 +126,7 @@ class Attempt:
             node_id=format(here.span_id, "016x"),
             attempt=self.number,
             step_node_id=self._plan.step_id or format(here.span_id, "016x"),
+            name=self._plan.name,
             parent_span_id=format(parent.span_id, "016x") if parent.is_valid else None,
             step_number=self._plan.number,
             max_redos=self._plan.max_redos,

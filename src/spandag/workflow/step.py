@@ -251,7 +251,7 @@ def step(
     Where nothing is around it, it opens a run of its name, which ends when no further attempt follows.
 
     Args:
-        name: The step's name.
+        name: The step's name; of a redo, that of the attempt.
         number: Its number within the phase; where not given, how many steps were begun there, this one included.
         input: What it works on; recorded where content is.
         max_redos: How often it may be done again: the decorator and `Step.attempts` do so after a rejection, a
@@ -267,7 +267,7 @@ def step(
 
     Raises:
         TypeError: There is no name, or a number is none.
-        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt. That an attempt is
+        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt, or one at another step. That an attempt is
             beyond the limit is said where it would begin.
     """
     check_name("step", name)
@@ -277,7 +277,7 @@ def step(
         input=input,
         max_redos=None if max_redos is None else whole("max_redos", max_redos, 0),
         on_exhausted=_checked_choice(on_exhausted),
-        redo=checked_redo(redo_of, attempt, hypothesis, requested_by),
+        redo=checked_redo(name, redo_of, attempt, hypothesis, requested_by),
     )
 
 
