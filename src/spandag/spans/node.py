@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from opentelemetry.trace import (
     format_trace_id,
 )
 
-from spandag import semconv
+from spandag import pricing, semconv
 from spandag._guard import guard
 from spandag.scrub import scrub_attribute, scrub_text
 from spandag.semconv import NodeType
@@ -420,6 +421,10 @@ def start_node(
     parent_context = otel_context.get_current() if context is None else context
     parent = parent_context.get(_NODE_KEY)
     parent = parent if isinstance(parent, Node) else None
+    if parent is None and node_type in _WITH_TOTALS and "opentelemetry.sdk.trace" in sys.modules:
+        # Before anything is timed: the first model call below would take the time on behalf of what
+        # is around it. Without the SDK nothing is recorded, so nothing will be priced.
+        pricing.load()
     span: Span = trace.INVALID_SPAN
     with guard("start a span"):
         providers.in_use()
