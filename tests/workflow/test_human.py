@@ -172,7 +172,7 @@ def test_who_answers_can_be_plugged_in_for_the_whole_program(no_terminal):
     finally:
         undo()
         undo()
-    with pytest.raises(RuntimeError, match="standard input is none"):
+    with pytest.raises(RuntimeError, match="standard input is not a terminal"):
         spandag.ask_human("Go on?")
 
 
@@ -255,8 +255,8 @@ def test_without_a_terminal_it_says_how_to_plug_in_who_answers():
     assert done.returncode == 1
     assert done.stdout == ""
     assert (
-        "RuntimeError: ask_human asks on the terminal, and standard input is none: give ask=function, "
-        "or spandag.on('human', function) for the whole program" in done.stderr
+        "RuntimeError: ask_human asks on the terminal, and standard input is not a terminal: "
+        "give ask=function, or spandag.on('human', function) for the whole program" in done.stderr
     )
 
 
