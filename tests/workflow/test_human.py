@@ -385,7 +385,8 @@ def test_questions_of_threads_come_one_after_the_other():
     """The terminal has one keyboard."""
     program = Terminal(
         "import spandag, threading\n"
-        "def ask(n): print(n, spandag.ask_human(f'Question {n}').choice)\n"
+        # In one piece: `print` writes several, and those of the other thread can come between them.
+        "def ask(n): print(f'{n} {spandag.ask_human(f\"Question {n}\").choice}\\n', end='')\n"
         "threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 2)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
     )
