@@ -218,4 +218,5 @@ def test_numbers_of_events_are_shown_without_digits_that_say_nothing(recording: 
     assert "choice redo, waited 0ms\n" in drawn
     assert "choice continue, waited 2m 05s\n" in drawn
     assert "waited 1e+300\n" in drawn
-    assert "score 0.3, limit inf\n" in drawn
+    assert "score 0.3" in drawn
+    assert "limit inf" in drawn
