@@ -48,6 +48,11 @@ class Recorder:
         """The finished spans in the order of their start."""
         return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time or 0)
 
+    @property
+    def steps(self) -> list[ReadableSpan]:
+        """Those that are an attempt at a step of a workflow."""
+        return [span for span in self.spans if (span.attributes or {}).get("spandag.node.type") == "step"]
+
     def named(self, name: str) -> ReadableSpan:
         """The only span of that name."""
         [span] = [span for span in self.spans if span.name == name]

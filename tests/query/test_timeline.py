@@ -202,3 +202,21 @@ def test_a_timeline_is_drawn_as_in_the_golden_file(recording: Recording) -> None
     drawn = re.sub(r"(?m)^ *\+ *1ms +([━◆])+ +", r"+1ms \1 ", drawn)
 
     assert drawn == (GOLDEN / "timeline.txt").read_text("utf-8")
+
+
+def test_numbers_of_events_are_shown_without_digits_that_say_nothing(recording: Recording) -> None:
+    with spandag.run("r"), spandag.tool("t") as tool:
+        tool.add_event(
+            "approval", {"spandag.approval.choice": "redo", "spandag.approval.waited": 0.00021374999982981535}
+        )
+        tool.add_event("approval", {"spandag.approval.choice": "continue", "spandag.approval.waited": 125.4})
+        tool.add_event("approval", {"spandag.approval.waited": 1e300})
+        tool.add_event("scored", {"score": 0.1 + 0.2, "limit": float("inf")})
+
+    drawn = to_text(render_timeline(query.timeline(recording.store, "last"), Page(200)))
+
+    assert "choice redo, waited 0ms\n" in drawn
+    assert "choice continue, waited 2m 05s\n" in drawn
+    assert "waited 1e+300\n" in drawn
+    assert "score 0.3" in drawn
+    assert "limit inf" in drawn

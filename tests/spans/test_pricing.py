@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,39 @@ def price_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return path
 
     return write
+
+
+PROGRAM = """
+import sys, time
+import wrapt
+
+loaded = []
+wrapt.register_post_import_hook(lambda _: loaded.append(time.time_ns()), "genai_prices.data_snapshot")
+
+import spandag
+
+{set_up}
+assert not loaded, "loaded for a program that opens nothing"
+with spandag.agent("engineer") as agent, spandag.step("think"):
+    print(len(loaded), bool(loaded) and loaded[0] <= agent.span.start_time)
+"""
+
+SDK = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+"""
+
+
+@pytest.mark.parametrize(
+    ("set_up", "printed"), [(SDK, "1 True"), ("", "0 False")], ids=["recorded", "not recorded"]
+)
+def test_prices_are_loaded_before_the_time_of_whatever_calls_a_model_begins(set_up, printed):
+    program = PROGRAM.format(set_up=set_up)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip() == printed
 
 
 def test_cached_tokens_have_a_rate_of_their_own():

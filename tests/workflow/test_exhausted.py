@@ -22,7 +22,7 @@ def test_the_last_result_can_be_accepted_all_the_same_and_that_is_recorded(recor
     last = accepting()
     assert (last.number, last.outcome, last.exhausted, last.output) == (2, "accepted", True, "fit 2")
     told = ("spandag.attempt.outcome", "spandag.redo.exhausted")
-    assert [[span.attributes.get(name) for name in told] for span in recorder.spans] == [
+    assert [[span.attributes.get(name) for name in told] for span in recorder.steps] == [
         ["rejected", None],
         ["accepted", True],
     ]
@@ -86,7 +86,7 @@ def test_a_call_that_only_raised_has_given_nothing_to_accept(recorder):
 
     with pytest.raises(spandag.RedoLimitExceeded):
         fit()
-    told = recorder.spans[0].attributes
+    told = recorder.steps[0].attributes
     assert (told["spandag.attempt.outcome"], told["spandag.redo.exhausted"]) == ("rejected", True)
 
 
@@ -97,5 +97,5 @@ def test_a_spent_limit_that_is_caught_in_the_loop_ends_it(recorder):
                 attempt.reject("no")
         except spandag.RedoLimitExceeded:
             pass
-    assert len(recorder.spans) == 2
+    assert len(recorder.steps) == 2
     assert attempt.exhausted

@@ -123,7 +123,7 @@ def test_a_generator_that_is_left_early_is_cancelled_within_its_node(recorder):
         break
     gc.collect()
     assert outcomes(recorder) == [(1, "cancelled")]
-    assert recorder.tree() == ["run_step write", "  execute_tool clean up"]
+    assert recorder.tree() == ["invoke_workflow write", "  run_step write", "    execute_tool clean up"]
 
 
 def test_a_decorated_async_generator_is_like_a_plain_one(recorder, capture_content):
@@ -168,7 +168,7 @@ def test_an_async_generator_that_is_left_early_is_cancelled_within_its_node(reco
 
     asyncio.run(main())
     assert outcomes(recorder) == [(1, "cancelled")]
-    assert recorder.tree() == ["run_step write", "  execute_tool clean up"]
+    assert recorder.tree() == ["invoke_workflow write", "  run_step write", "    execute_tool clean up"]
 
 
 def test_what_is_sent_and_thrown_reaches_an_async_generator(recorder):

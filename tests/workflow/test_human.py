@@ -172,7 +172,7 @@ def test_who_answers_can_be_plugged_in_for_the_whole_program(no_terminal):
     finally:
         undo()
         undo()
-    with pytest.raises(RuntimeError, match="standard input is none"):
+    with pytest.raises(RuntimeError, match="standard input is not a terminal"):
         spandag.ask_human("Go on?")
 
 
@@ -255,8 +255,8 @@ def test_without_a_terminal_it_says_how_to_plug_in_who_answers():
     assert done.returncode == 1
     assert done.stdout == ""
     assert (
-        "RuntimeError: ask_human asks on the terminal, and standard input is none: give ask=function, "
-        "or spandag.on('human', function) for the whole program" in done.stderr
+        "RuntimeError: ask_human asks on the terminal, and standard input is not a terminal: "
+        "give ask=function, or spandag.on('human', function) for the whole program" in done.stderr
     )
 
 
@@ -385,7 +385,8 @@ def test_questions_of_threads_come_one_after_the_other():
     """The terminal has one keyboard."""
     program = Terminal(
         "import spandag, threading\n"
-        "def ask(n): print(n, spandag.ask_human(f'Question {n}').choice)\n"
+        # In one piece: `print` writes several, and those of the other thread can come between them.
+        "def ask(n): print(f'{n} {spandag.ask_human(f\"Question {n}\").choice}\\n', end='')\n"
         "threads = [threading.Thread(target=ask, args=(n,)) for n in (1, 2)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
     )

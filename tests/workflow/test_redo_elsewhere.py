@@ -112,8 +112,10 @@ def test_a_ref_is_a_line_that_json_and_pickle_take(recorder):
         "node_id": format(step.context.span_id, "016x"),
         "attempt": 1,
         "step_node_id": format(step.context.span_id, "016x"),
+        "name": "fit",
         "parent_span_id": format(run.span.get_span_context().span_id, "016x"),
         "step_number": 4,
+        "max_redos": 1,
         "feedback": ["again"],
         "hypothesis": "again",
         "requested_by": "me",
@@ -141,7 +143,7 @@ def test_the_redo_carries_what_any_redo_carries(recorder):
         "spandag.step.id": format(first.context.span_id, "016x"),
         "spandag.step.number": 4,
         "spandag.step.attempt": 2,
-        "spandag.step.max_redos": 0,
+        "spandag.step.max_redos": 1,
         "spandag.redo.hypothesis": "again",
         "spandag.redo.requested_by": "me",
         "spandag.attempt.outcome": "accepted",
@@ -200,6 +202,73 @@ def test_limits_go_on_where_they_were(recorder):
         spandag.step("fit", redo_of=first.ref, attempt=3).attempts()
 
 
+def test_the_limit_goes_along_from_redo_to_redo(stored):
+    with spandag.run("report"):
+        for first in spandag.step("fit").attempts(max_redos=3):
+            with first:
+                first.reject("no")
+            break
+    with spandag.step("fit", redo_of=first.ref, attempt=2) as second:
+        second.reject("no again")
+    with pytest.raises(spandag.RedoLimitExceeded) as caught:
+        for attempt in spandag.step("fit", redo_of=second.ref, attempt=3).attempts():
+            with attempt:
+                attempt.reject("never")
+    assert [attempt.number for attempt in caught.value.attempts] == [3, 4]
+    assert str(caught.value) == "step 'fit' was rejected 4 times (max_redos=3); last: never"
+    assert [node["attributes"]["spandag.step.max_redos"] for node in stored.nodes("step")] == [3, 3, 3, 3]
+    with open_store(stored.url) as store:
+        [step] = query.unresolved(store)
+    assert (step.attempts, step.max_redos, step.exhausted) == (4, 3, True)
+
+
+def test_a_plain_redo_that_is_the_last_allowed_spends_the_limit_and_is_over(recorder):
+    with spandag.run("report"), spandag.step("fit", max_redos=1) as first:
+        first.reject("no")
+    with spandag.step("fit", redo_of=first.ref, attempt=2) as last:
+        last.reject("no again")
+    assert (first.exhausted, last.exhausted) == (False, True)
+    assert [span.attributes.get("spandag.redo.exhausted") for span in recorder.spans[1:]] == [None, True]
+
+
+@pytest.mark.parametrize("kind", ["block", "loop", "decorator"])
+def test_a_redo_beyond_the_limit_is_refused_unless_it_raises_the_limit(recorder, kind):
+    def redo(**options):
+        step = spandag.step("fit", redo_of=first.ref, attempt=2, **options)
+        if kind == "block":
+            with step:
+                pass
+        elif kind == "loop":
+            for attempt in step.attempts():
+                with attempt:
+                    pass
+        else:
+            step(lambda: None)()
+
+    with spandag.run("report"), pytest.raises(spandag.RedoLimitExceeded):
+        for first in spandag.step("fit").attempts(max_redos=0):
+            with first:
+                first.reject("no")
+
+    with pytest.raises(ValueError, match=r"attempt=2 is beyond max_redos=0.*give max_redos=1 or more"):
+        redo()
+    assert len(recorder.spans) == 2
+
+    redo(max_redos=1)
+    attributes = recorder.spans[-1].attributes
+    assert (attributes["spandag.step.attempt"], attributes["spandag.step.max_redos"]) == (2, 1)
+
+
+def test_where_nobody_has_said_a_limit_a_plain_redo_is_allowed_and_says_so(recorder):
+    with spandag.run("report"), spandag.step("fit") as attempt:
+        attempt.reject("no")
+    for number in (2, 3, 4):
+        with spandag.step("fit", redo_of=attempt.ref, attempt=number) as attempt:
+            attempt.reject("no again")
+    assert [span.attributes["spandag.step.max_redos"] for span in recorder.spans[1:]] == [0, 1, 2, 3]
+    assert not any("spandag.redo.exhausted" in span.attributes for span in recorder.spans)
+
+
 def test_a_decorated_function_can_be_a_redo(recorder):
     with spandag.run("report"), spandag.step("fit") as attempt:
         attempt.reject("as text")
@@ -208,14 +277,35 @@ def test_a_decorated_function_can_be_a_redo(recorder):
     assert recorder.spans[-1].attributes["spandag.step.attempt"] == 2
 
 
-def test_a_step_without_a_run_is_redone_in_a_trace_of_its_own_that_links_to_it(recorder):
+def test_a_step_without_a_run_is_redone_beside_it(stored):
     with spandag.step("fit") as attempt:
         attempt.reject("no")
     with spandag.run("other"), spandag.step("fit", redo_of=attempt.ref, attempt=2):
         pass
-    first, _, redo = recorder.spans
-    assert redo.parent is None
-    assert redo.links[0].context.span_id == first.context.span_id
+    first, redo = stored.nodes("step")
+    assert (redo["run_id"], redo["parent_span_id"]) == (first["run_id"], first["parent_span_id"])
+    assert [(step["attempt"], step["disposition"]) for step in (first, redo)] == [
+        (1, "superseded"),
+        (2, "active"),
+    ]
+
+
+def test_an_attempt_that_stood_alone_in_its_trace_is_redone_in_a_run_of_its_own_that_links_to_it(recorder):
+    alone = {"run_id": "a" * 32, "node_id": "b" * 16, "attempt": 1, "parent_span_id": None}
+    with spandag.run("other"):
+        for attempt in spandag.step("fit", redo_of=alone, attempt=2).attempts():
+            with attempt:
+                attempt.reject("no") if attempt.number == 2 else None
+    second, third = recorder.steps
+    assert (
+        second.context.trace_id
+        == third.context.trace_id
+        != recorder.named("invoke_workflow other").context.trace_id
+    )
+    assert [format(span.links[0].context.span_id, "016x") for span in (second, third)] == [
+        "b" * 16,
+        format(second.context.span_id, "016x"),
+    ]
 
 
 def test_an_attempt_that_was_not_recorded_can_be_redone_all_the_same(monkeypatch, recorder):
@@ -227,6 +317,18 @@ def test_an_attempt_that_was_not_recorded_can_be_redone_all_the_same(monkeypatch
         assert redo.feedback == "no"
     assert recorder.tree() == ["invoke_workflow report", "  run_step fit"]
     assert recorder.spans[1].links == ()
+
+
+def test_a_redo_has_the_name_of_its_step(stored):
+    with spandag.run("report"), spandag.step("fit, key sk-abcdefghijklmnopqrstuvwx") as attempt:
+        attempt.reject("no")
+    with pytest.raises(ValueError, match=r"an attempt at the step 'fit, key .*', which cannot .* as 'draw'"):
+        spandag.step("draw", redo_of=attempt.ref, attempt=2)
+    [row] = stored.nodes("step")
+    with pytest.raises(ValueError, match=r"an attempt at the step 'fit, key \[redacted\]'"):
+        spandag.step("draw", redo_of=row, attempt=2)
+    for redo_of in (attempt, row, {**GOOD, "parent_span_id": None}):
+        spandag.step("fit, key sk-abcdefghijklmnopqrstuvwx", redo_of=redo_of, attempt=2)
 
 
 GOOD = {"run_id": "0" * 31 + "1", "node_id": "0" * 15 + "2", "attempt": 1, "parent_span_id": None}
@@ -244,6 +346,7 @@ GOOD = {"run_id": "0" * 31 + "1", "node_id": "0" * 15 + "2", "attempt": 1, "pare
         ({**GOOD, "attempt": 0}, "its attempt is not a number from 1"),
         ({**GOOD, "attempt": 2}, "attempt 2 of a step that it does not name"),
         ({**GOOD, "feedback": "x"}, "its feedback is no list of texts"),
+        ({**GOOD, "name": 3}, "its name is no text"),
         ({**GOOD, "hypothesis": 3}, "its hypothesis is no text"),
         ({k: v for k, v in GOOD.items() if k != "parent_span_id"}, "it does not say what it stands under"),
         ("x" * 1000, "…"),

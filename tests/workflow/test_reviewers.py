@@ -7,8 +7,11 @@ import contextvars
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
+from opentelemetry.trace import StatusCode
 
 import spandag
+from spandag import query
+from spandag.store import open_store
 
 
 def attempts_told(recorder):
@@ -35,7 +38,7 @@ def test_several_reviewers_of_one_attempt_are_all_heard(recorder):
             event.attributes["spandag.redo.hypothesis"],
             event.attributes["spandag.redo.requested_by"],
         )
-        for event in recorder.spans[0].events
+        for event in recorder.steps[0].events
     ]
     assert said == [
         ("review", "log space", "statistician"),
@@ -89,7 +92,7 @@ def test_a_reviewer_that_fails_beside_one_that_rejects_fails_the_attempt(recorde
         for attempt in spandag.step("fit").attempts():
             with attempt:
                 raise ExceptionGroup("reviews", [spandag.Rejected("no"), KeyError("boom")])
-    assert [span.attributes["spandag.attempt.outcome"] for span in recorder.spans] == ["failed"]
+    assert [span.attributes["spandag.attempt.outcome"] for span in recorder.steps] == ["failed"]
 
 
 def test_a_rejection_in_a_worker_thread_comes_out_of_its_future(recorder):
@@ -134,8 +137,8 @@ def test_workers_with_the_context_of_the_attempt_are_within_it_and_can_reject_it
     assert attempt.number == 2
     assert sorted(attempt.feedback.splitlines()) == sorted(f"part {part} is off" for part in range(8))
     tree = recorder.tree()
-    assert [line for line in tree if "run_step" in line] == ["run_step fit"] * 2
-    assert len([line for line in tree if line.startswith("  execute_tool part")]) == 16
+    assert [line for line in tree if "run_step" in line] == ["  run_step fit"] * 2
+    assert len([line for line in tree if line.startswith("    execute_tool part")]) == 16
 
 
 def test_steps_in_threads_keep_their_redos_apart(recorder):
@@ -194,7 +197,7 @@ def test_a_limit_that_is_spent_within_fails_the_attempt_around_it(recorder):
                 for inner in spandag.step("inner").attempts(max_redos=0):
                     with inner:
                         inner.reject("no")
-    outer, worker, inner = recorder.spans
+    _, outer, worker, inner = recorder.spans
     assert inner.attributes["spandag.attempt.outcome"] == "rejected"
     assert outer.attributes["spandag.attempt.outcome"] == "failed"
     assert outer.attributes["error.type"] == "spandag.RedoLimitExceeded"
@@ -206,8 +209,86 @@ def test_a_rejection_that_a_plain_step_lets_through_rejects_the_attempt_around_i
         with outer, spandag.step("check"):
             if outer.number == 1:
                 raise spandag.Rejected("no", requested_by="check")
-    outcomes = [span.attributes["spandag.attempt.outcome"] for span in recorder.spans]
+    outcomes = [span.attributes["spandag.attempt.outcome"] for span in recorder.steps]
     assert outcomes == ["rejected", "rejected", "accepted", "accepted"]
+
+
+def failed(recorder):
+    return [
+        (span.name, span.attributes["error.type"])
+        for span in recorder.spans
+        if span.status.status_code is StatusCode.ERROR
+    ]
+
+
+def test_what_a_rejection_passes_through_has_not_failed(recorder):
+    for attempt in spandag.step("fit").attempts():
+        with attempt, spandag.agent("engineer"), spandag.tool("check"):
+            if attempt.number == 1:
+                raise spandag.Rejected("do better")
+    assert failed(recorder) == []
+    assert {event.name for span in recorder.spans for event in span.events} == {"rejected"}
+
+
+def test_neither_has_what_the_rejections_of_reviewers_that_run_together_pass_through(recorder):
+    async def review():
+        with spandag.agent("reviewer"):
+            raise spandag.Rejected("do better")
+
+    async def main():
+        for attempt in spandag.step("fit").attempts():
+            async with attempt, spandag.agent("chair"):
+                if attempt.number == 1:
+                    async with asyncio.TaskGroup() as reviewers:
+                        reviewers.create_task(review())
+                        reviewers.create_task(review())
+
+    asyncio.run(main())
+    assert failed(recorder) == []
+
+
+def test_what_a_failure_beside_a_rejection_passes_through_has_failed(recorder):
+    with pytest.raises(ExceptionGroup):
+        for attempt in spandag.step("fit").attempts():
+            with attempt, spandag.agent("chair"):
+                raise ExceptionGroup("two", [spandag.Rejected("no"), OSError("disk")])
+    assert ("invoke_agent chair", "ExceptionGroup") in failed(recorder)
+
+
+def test_a_rejection_that_no_step_hears_is_an_error_of_what_it_ends(recorder):
+    with pytest.raises(spandag.Rejected), spandag.run("report"), spandag.agent("engineer"):
+        raise spandag.Rejected("do better")
+    assert failed(recorder) == [
+        ("invoke_workflow report", "spandag.Rejected"),
+        ("invoke_agent engineer", "spandag.Rejected"),
+    ]
+
+
+def test_a_step_that_is_over_hears_nothing(recorder):
+    with spandag.run("report"):
+        with spandag.step("fit"):
+            below = contextvars.copy_context()
+
+        def late():
+            with spandag.agent("engineer"):
+                raise spandag.Rejected("too late")
+
+        with pytest.raises(spandag.Rejected):
+            below.run(late)
+    assert failed(recorder) == [("invoke_agent engineer", "spandag.Rejected")]
+
+
+def test_who_asks_what_went_wrong_is_told_of_no_rejection(stored):
+    with spandag.run("report"):
+        for attempt in spandag.step("fit").attempts():
+            with attempt, spandag.agent("engineer"):
+                if attempt.number == 1:
+                    raise spandag.Rejected("do better")
+    assert [node["status"] for node in stored.nodes("agent")] == ["completed", "completed"]
+    with open_store(stored.url) as store:
+        cause = query.root_cause(store, "last")
+        assert (cause.cause, cause.others, cause.rejected) == (None, [], [])
+        assert query.show(store, "last").errors == []
 
 
 def test_reviews_are_in_the_store_with_who_said_what(stored):

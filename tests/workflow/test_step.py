@@ -76,7 +76,7 @@ def test_the_second_redo_links_to_the_first_and_knows_both_hypotheses(recorder):
             if attempt.number < 3:
                 attempt.reject(f"idea {attempt.number}")
     assert attempt.feedback == "idea 1\nidea 2"
-    first, second, third = recorder.spans
+    first, second, third = recorder.steps
     assert [span.links[0].context for span in (second, third)] == [first.context, second.context]
     assert third.attributes["spandag.redo.hypothesis"] == "idea 2"
     assert third.attributes["spandag.step.id"] == first.attributes["spandag.step.id"]
@@ -100,6 +100,23 @@ def test_steps_are_counted_within_their_phase(recorder):
         if span.attributes["spandag.node.type"] == "step"
     ]
     assert numbers == [("a", 1), ("b", 2), ("c", 1), ("c", 1), ("d", 2)]
+
+
+def test_a_step_with_a_number_of_its_own_counts_too_and_a_redo_elsewhere_does_not(recorder):
+    with spandag.run("report"), spandag.phase("control"):
+        with spandag.step("a", number=3) as a:
+            pass
+        with spandag.step("b"):
+            pass
+        with spandag.step("a", redo_of=a.ref, attempt=2):
+            pass
+        with spandag.step("c"):
+            pass
+    numbers = [
+        (span.attributes["gen_ai.step.name"], span.attributes["spandag.step.number"])
+        for span in recorder.steps
+    ]
+    assert numbers == [("a", 3), ("b", 2), ("a", 3), ("c", 3)]
 
 
 def test_steps_within_an_attempt_are_counted_within_it(recorder):
@@ -150,7 +167,7 @@ def test_one_step_can_be_entered_by_tasks_at_the_same_time(recorder):
         await asyncio.gather(task(1, one, two, first_left), task(2, two, first_left, last_left))
 
     asyncio.run(main())
-    found = {span.attributes["task"]: span.attributes["spandag.attempt.outcome"] for span in recorder.spans}
+    found = {span.attributes["task"]: span.attributes["spandag.attempt.outcome"] for span in recorder.steps}
     assert found == {1: "failed", 2: "accepted"}
 
 
@@ -175,7 +192,7 @@ def test_a_program_that_ends_after_its_last_rejection_ends(recorder):
                 attempt.reject("no")
                 sys.exit()
     assert outcomes(recorder) == [(1, "rejected")]
-    assert recorder.spans[0].attributes["spandag.redo.exhausted"] is True
+    assert recorder.steps[0].attributes["spandag.redo.exhausted"] is True
 
 
 def test_a_spent_limit_can_be_sent_to_another_process():
@@ -292,7 +309,7 @@ def test_raising_rejected_in_the_loop_rejects(recorder):
             if attempt.feedback is None:
                 raise spandag.Rejected("try again", requested_by="me")
     assert outcomes(recorder) == [(1, "rejected"), (2, "accepted")]
-    assert recorder.spans[1].attributes["spandag.redo.requested_by"] == "me"
+    assert recorder.steps[1].attributes["spandag.redo.requested_by"] == "me"
 
 
 def test_a_plain_step_that_is_rejected_is_over(recorder):
@@ -313,8 +330,8 @@ def test_a_decorated_function_is_called_again_when_it_is_rejected(recorder, capt
 
     assert fit("planets") == "planets in log space"
     assert outcomes(recorder) == [(1, "rejected"), (2, "accepted")]
-    assert [span.attributes["spandag.input"] for span in recorder.spans] == ['{"data":"planets"}'] * 2
-    assert recorder.spans[1].attributes["spandag.output"] == '"planets in log space"'
+    assert [span.attributes["spandag.input"] for span in recorder.steps] == ['{"data":"planets"}'] * 2
+    assert recorder.steps[1].attributes["spandag.output"] == '"planets in log space"'
 
 
 def test_a_decorated_coroutine_is_called_again_when_it_is_rejected(recorder):
@@ -385,7 +402,7 @@ def test_what_is_never_awaited_ends_all_the_same(recorder):
 
     spandag.step("fit")(lambda: fit())()
     gc.collect()
-    assert [span.name for span in recorder.spans] == ["run_step fit"]
+    assert recorder.tree() == ["invoke_workflow fit", "  run_step fit"]
 
 
 def test_the_running_step_can_be_rejected_from_below(recorder):
@@ -406,7 +423,8 @@ def test_redos_nest(recorder):
                 with inner:
                     inner.reject() if inner.number == 1 else None
             outer.reject() if outer.number == 1 else None
-    assert recorder.tree() == ["run_step outer", "  run_step inner", "  run_step inner"] * 2
+    each = ["  run_step outer", "    run_step inner", "    run_step inner"]
+    assert recorder.tree() == ["invoke_workflow outer", *each, *each]
 
 
 @pytest.mark.parametrize(

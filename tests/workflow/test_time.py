@@ -112,7 +112,7 @@ def test_a_technical_retry_is_an_event_and_no_redo(recorder):
             attempt.retry(ConnectionResetError("the line is dead, key sk-abcdefghijklmnopqrstuvwx"))
             spandag.current("step").retry("the answer was empty")
             attempt.retry()
-    [span] = recorder.spans
+    [span] = recorder.steps
     assert [(event.name, dict(event.attributes)) for event in span.events] == [
         (
             "retry",

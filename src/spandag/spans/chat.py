@@ -16,7 +16,7 @@ from spandag._guard import guard
 from spandag.pricing import Usage
 from spandag.semconv import NodeType, Operation
 from spandag.spans.content import Message, content_json
-from spandag.spans.errors import describe, is_normal_exit, qualified_name
+from spandag.spans.errors import describe, qualified_name
 from spandag.spans.node import Node, current, start_node
 from spandag.spans.totals import Totals
 from spandag.spans.usage import checked, checked_cost, is_known, tokens, total, with_finer
@@ -186,7 +186,7 @@ class _InnerChat(Chat):
             return
         self._ended = True
         with guard("hand over an inner model call"):
-            if error is not None and not is_normal_exit(error):
+            if error is not None and self.is_failure(error):
                 self.attempt_failed(error)
             response = self._merged()
             if isinstance(self.parent, Chat):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from opentelemetry.trace import (
     format_trace_id,
 )
 
-from spandag import semconv
+from spandag import pricing, semconv
 from spandag._guard import guard
 from spandag.scrub import scrub_attribute, scrub_text
 from spandag.semconv import NodeType
@@ -223,7 +224,7 @@ class Node:
         """End the node; only the first call counts.
 
         Args:
-            error: The exception that ended it, if it failed.
+            error: The exception that leaves it. One that goes no further than the caller is said with `fail`.
         """
         if self._ended:
             return
@@ -231,7 +232,7 @@ class Node:
         # The work is over now; what follows (pricing, content) is ours and not part of it.
         end_time = time.time_ns()
         try:
-            if error is not None and not is_normal_exit(error):
+            if error is not None and self.is_failure(error):
                 with guard("record an error"):
                     self.fail(error, end_time)
             with guard("finish a span"):
@@ -240,6 +241,19 @@ class Node:
             with guard("end a span"):
                 self.span.end(end_time)
             self._let_go()
+
+    def is_failure(self, error: BaseException) -> bool:
+        """Whether an exception that leaves this node means that something failed.
+
+        It does not where that is a normal end, or where a node above takes it for an answer on its way.
+        """
+        if is_normal_exit(error):
+            return False
+        return not any(not node.ended and node.hears(error) for node in self.ancestors())
+
+    def hears(self, error: BaseException) -> bool:
+        """Whether an exception from below tells this node something, and that nothing failed."""
+        return False
 
     def fail(self, error: BaseException, at: int | None = None) -> None:
         """Mark the span as failed by an exception, recorded once on its way up.
@@ -407,6 +421,10 @@ def start_node(
     parent_context = otel_context.get_current() if context is None else context
     parent = parent_context.get(_NODE_KEY)
     parent = parent if isinstance(parent, Node) else None
+    if parent is None and node_type in _WITH_TOTALS and "opentelemetry.sdk.trace" in sys.modules:
+        # Before anything is timed: the first model call below would take the time on behalf of what
+        # is around it. Without the SDK nothing is recorded, so nothing will be priced.
+        pricing.load()
     span: Span = trace.INVALID_SPAN
     with guard("start a span"):
         providers.in_use()

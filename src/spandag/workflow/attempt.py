@@ -6,14 +6,12 @@ import itertools
 import logging
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, SpanContext
+from opentelemetry.trace import Link
 
 from spandag import semconv
 from spandag._guard import guard, logger
@@ -21,13 +19,12 @@ from spandag.semconv import LinkType, Outcome
 from spandag.spans.errors import describe, is_cancellation, is_normal_exit, qualified_name
 from spandag.spans.node import Node, clean
 from spandag.spans.operations import start_step
+from spandag.workflow.plan import Before, Plan
 from spandag.workflow.ref import Ref
 from spandag.workflow.rejection import Rejection, joined, rejections_in
+from spandag.workflow.run import run_of_step
 from spandag.workflow.scope import tracer
 from spandag.workflow.step_node import StepNode
-
-OnExhausted = Literal["raise", "accept"]
-"""What becomes of a step whose last allowed attempt is rejected."""
 
 
 class RedoLimitExceeded(Exception):
@@ -68,42 +65,6 @@ def _limit_exceeded(name: str, first: int, results: list[tuple[Any, ...]]) -> Re
     # Who is not the last was redone, so the limit was spent by the last.
     plan.attempts[-1].exhausted = True
     return RedoLimitExceeded(name, plan.attempts)
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """The attempt that a redo follows.
-
-    Attributes:
-        context: Its span.
-        hypothesis: What its rejection suggests.
-        requested_by: Who rejected it.
-    """
-
-    context: SpanContext
-    hypothesis: str | None
-    requested_by: str | None
-
-
-@dataclass(slots=True)
-class Plan:
-    """What the attempts at one step share."""
-
-    name: str
-    number: int
-    input: Any
-    # None where there can be no redo: the step is taken as a plain block.
-    max_redos: int | None
-    on_exhausted: OnExhausted = "raise"
-    # Whether there is something to accept only where an attempt was given an output.
-    needs_output: bool = False
-    context: Context = field(default_factory=otel_context.get_current)
-    step_id: str | None = None
-    # Of a redo of an attempt elsewhere: the number of the first one here, what it follows, and what was said.
-    first: int = 1
-    before: Before | None = None
-    told: tuple[str, ...] = ()
-    attempts: list[Attempt] = field(default_factory=list)
 
 
 class Attempt:
@@ -165,6 +126,7 @@ class Attempt:
             node_id=format(here.span_id, "016x"),
             attempt=self.number,
             step_node_id=self._plan.step_id or format(here.span_id, "016x"),
+            name=self._plan.name,
             parent_span_id=format(parent.span_id, "016x") if parent.is_valid else None,
             step_number=self._plan.number,
             max_redos=self._plan.max_redos,
@@ -255,6 +217,9 @@ class Attempt:
         if self._node is not None:
             raise RuntimeError(f"attempt {self.number} at {self._plan.name!r} was entered before")
         plan = self._plan
+        if not plan.attempts:
+            plan.run = run_of_step(plan.name, plan.context)
+            plan.context = plan.context if plan.run is None else plan.run.context
         self._node = start_step(
             tracer(),
             plan.name,
@@ -286,7 +251,7 @@ class Attempt:
         self._rejections.extend(raised)
         failure = None if raised or is_normal_exit(error) else error
         self.outcome = self._judge(failure)
-        # A plain block has no limit to spend; a failure is told by its own exception.
+        # A failure is told by its own exception.
         self.exhausted = (
             self.outcome == Outcome.REJECTED and plan.max_redos is not None and self.number > plan.max_redos
         )
@@ -295,10 +260,18 @@ class Attempt:
         with guard("record an attempt's outcome"):
             self._record_outcome(node)
         node.__exit__(type(failure) if failure else None, failure, traceback)
-        if self.exhausted and self.outcome == Outcome.REJECTED and not is_normal_exit(error):
-            raise RedoLimitExceeded(plan.name, list(plan.attempts)) from error
+        spent = self.exhausted and self.outcome == Outcome.REJECTED
+        # After a plain block its author says what follows; a redo beyond the limit is refused.
+        limit = None
+        if spent and plan.redoes and not is_normal_exit(error):
+            limit = RedoLimitExceeded(plan.name, list(plan.attempts))
         # Where a redo follows, raising `Rejected` is another way of calling `reject`.
-        return bool(raised) and plan.max_redos is not None
+        is_heard = bool(raised) and plan.redoes
+        if plan.is_left or not self.is_followed:
+            plan.end_run(limit or (None if is_heard else error))
+        if limit is not None:
+            raise limit from error
+        return is_heard
 
     def _record_outcome(self, node: StepNode) -> None:
         node.set_attribute(semconv.SPANDAG_ATTEMPT_OUTCOME, self.outcome)
@@ -321,6 +294,23 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> bool | None:
         return self.__exit__(exc_type, error, traceback)
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether it is over and a loop gives another attempt after it."""
+        return self._plan.redoes and self.outcome == Outcome.REJECTED and not self.exhausted
+
+    def leave(self) -> None:
+        """The loop gives no further attempt after this one."""
+        plan = self._plan
+        plan.is_left = True
+        if self._node is None or self.outcome is not None:
+            plan.end_run()
+
+    def drop(self) -> None:
+        """End an attempt that nobody will go on with."""
+        self.node.end()
+        self._plan.end_run()
 
     def check_used(self) -> None:
         """Refuse a loop that does not enter its attempts.
@@ -364,7 +354,8 @@ class Attempt:
             semconv.SPANDAG_STEP_ID: plan.step_id,
             semconv.SPANDAG_STEP_NUMBER: plan.number,
             semconv.SPANDAG_STEP_ATTEMPT: self.number,
-            semconv.SPANDAG_STEP_MAX_REDOS: plan.max_redos or 0,
+            # Where nobody has said a limit, this attempt was allowed and no further one is expected.
+            semconv.SPANDAG_STEP_MAX_REDOS: self.number - 1 if plan.max_redos is None else plan.max_redos,
             semconv.SPANDAG_REDO_HYPOTHESIS: before.hypothesis if before else None,
             semconv.SPANDAG_REDO_REQUESTED_BY: before.requested_by if before else None,
         }

@@ -94,7 +94,7 @@ def _later(block: ExitStack, waiting: _Waiting, reply: Awaitable[Reply]) -> Awai
             waiting.node.__enter__()
             return waiting.answered(await reply)
 
-    answer: Awaitable[Answer] = ending(within(), waiting.node)
+    answer: Awaitable[Answer] = ending(within(), waiting.node.end)
     return answer
 
 

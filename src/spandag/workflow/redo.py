@@ -10,8 +10,10 @@ from typing import Any
 from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 from spandag._guard import guard
+from spandag.scrub import scrub_text
 from spandag.spans.node import context_below
-from spandag.workflow.attempt import Attempt, Before, Plan
+from spandag.workflow.attempt import Attempt
+from spandag.workflow.plan import Before, Plan
 from spandag.workflow.ref import Ref, read_ref
 
 
@@ -47,6 +49,7 @@ class Redo:
 
 
 def checked_redo(
+    step_name: str,
     redo_of: str | Mapping[str, Any] | Attempt | None,
     attempt: int | None,
     hypothesis: str | None,
@@ -67,6 +70,11 @@ def checked_redo(
                 )
         return None
     ref = read_ref(redo_of.ref if isinstance(redo_of, Attempt) else redo_of)
+    # A row has the name as it was recorded, without secrets.
+    if ref.name not in (None, step_name, scrub_text(step_name)):
+        raise ValueError(
+            f"redo_of is an attempt at the step {ref.name!r}, which cannot be done again as {step_name!r}"
+        )
     if attempt is None:
         raise ValueError(
             f"redo_of needs the attempt's number too: that was attempt {ref.attempt}, "

@@ -21,6 +21,7 @@ class Ref:
         node_id: Its own span, 16 hexadecimal digits.
         attempt: Which attempt it is, from 1.
         step_node_id: The span of attempt 1.
+        name: The step's name; None where that was not said.
         parent_span_id: What it stands under; None where there was nothing around it.
         step_number: The step's number within its phase.
         max_redos: How many redos were allowed; None where that was not said.
@@ -34,6 +35,7 @@ class Ref:
     node_id: str
     attempt: int
     step_node_id: str
+    name: str | None = None
     parent_span_id: str | None = None
     step_number: int | None = None
     max_redos: int | None = None
@@ -101,6 +103,7 @@ def read_ref(given: object) -> Ref:
         node_id=node_id,
         attempt=attempt,
         step_node_id=step_node_id,
+        name=reader.text("name"),
         parent_span_id=reader.optional_digits(16, "parent_span_id"),
         step_number=reader.count("step_number", 1),
         max_redos=reader.count("max_redos", 0),

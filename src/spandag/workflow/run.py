@@ -81,6 +81,24 @@ def phase(name: str, *, attributes: Mapping[str, object] | None = None) -> Scope
     )
 
 
+def run_of_step(name: str, context: Context) -> Section | None:
+    """A run for a step that is in none, so that its redos are beside it, in one trace.
+
+    Args:
+        name: The step's name, which is the run's as well.
+        context: Where the step is about to start.
+
+    Returns:
+        The run; None where there is anything that the step is below.
+    """
+    with guard("look what is around a step"):
+        if not trace.get_current_span(context).get_span_context().is_valid:
+            node = start_run(tracer(), name, context=context, node_class=Section)
+            _warn_if_unsampled(node)
+            return node
+    return None
+
+
 def _placement(new_trace: bool | None) -> tuple[Context | None, list[Link]]:
     """Where a run starts: the context to start it in, None for the current one, and its links."""
     with guard("place a run"):

@@ -166,7 +166,7 @@ class Scope(Generic[NodeT]):
                 self._record_result(node, awaited)
                 return awaited
 
-        return ending(within(), node)
+        return ending(within(), node.end)
 
     def _record_arguments(self, node: Node, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         if self._record_call:
@@ -186,9 +186,14 @@ def stepped_out(node: Node, block: ExitStack) -> ExitStack:
     return block.pop_all()
 
 
-def ending(coroutine: Any, node: Node) -> Any:
-    """The coroutine; a node whose end it is ends as well where nobody ever awaits it."""
-    weakref.finalize(coroutine, node.end).atexit = False
+def ending(coroutine: Any, end: Callable[[], None]) -> Any:
+    """The coroutine; a node whose end it is ends as well where nobody ever awaits it.
+
+    Args:
+        coroutine: What is to be awaited.
+        end: Ends the node, unless it has ended.
+    """
+    weakref.finalize(coroutine, end).atexit = False
     return coroutine
 
 

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, NoReturn, ParamSpec, Self, TypeVar, cast, get_args
 
-from spandag.semconv import Outcome
 from spandag.spans.node import current
-from spandag.workflow.attempt import Attempt, OnExhausted, Plan
+from spandag.workflow.attempt import Attempt
 from spandag.workflow.generators import (
     Round,
     decorated_generator,
 )
+from spandag.workflow.plan import OnExhausted, Plan
 from spandag.workflow.redo import Redo, checked_redo, whole
 from spandag.workflow.scope import (
     Entered,
@@ -92,7 +92,13 @@ class Step:
         return Attempts(lambda: self._plan(limit, choice))
 
     def __enter__(self) -> Attempt:
-        attempt = Attempt(self._plan(None)).__enter__()
+        # Somebody may go on with the attempt later or elsewhere, so the limit is minded though nothing is redone here.
+        limit = self._stated_limit()
+        if limit is not None:
+            self._check_not_spent(limit)
+        plan = self._plan(limit)
+        plan.redoes = False
+        attempt = Attempt(plan).__enter__()
         self._entered.add(attempt.node, attempt)
         return attempt
 
@@ -170,10 +176,14 @@ class Step:
             yield Round(block, attempt.node, attempt.set_output)
 
     def _limit(self) -> int:
+        stated = self._stated_limit()
+        return _MAX_REDOS if stated is None else stated
+
+    def _stated_limit(self) -> int | None:
+        """The limit given here, else that of the attempt elsewhere; None where nobody has said one."""
         if self._max_redos is not None:
             return self._max_redos
-        said = None if self._redo is None else self._redo.ref.max_redos
-        return _MAX_REDOS if said is None else said
+        return None if self._redo is None else self._redo.ref.max_redos
 
     def _check_not_spent(self, limit: int) -> None:
         if self._redo is not None and self._redo.attempt > limit + 1:
@@ -184,17 +194,22 @@ class Step:
             )
 
     def _plan(self, max_redos: int | None, on_exhausted: OnExhausted = "raise") -> Plan:
-        number = self._number
-        if number is None and self._redo is not None:
-            number = self._redo.ref.step_number
         plan = Plan(
             name=self._name,
-            number=number or _next_number(),
+            number=self._numbered(),
             input=self._input,
             max_redos=max_redos,
             on_exhausted=on_exhausted,
         )
         return plan if self._redo is None else self._redo.plan(plan)
+
+    def _numbered(self) -> int:
+        if self._redo is not None:
+            # The step was counted where its first attempt was.
+            return self._number or self._redo.ref.step_number or 1
+        # One that is given a number is counted as well.
+        counted = _next_number()
+        return counted if self._number is None else self._number
 
 
 class Attempts:
@@ -233,12 +248,15 @@ def step(
 ) -> Step:
     """A step of a workflow: a context manager, a decorator, and the start of `Step.attempts`.
 
+    Where nothing is around it, it opens a run of its name, which ends when no further attempt follows.
+
     Args:
-        name: The step's name.
-        number: Its number within the phase; counted from 1 where not given.
+        name: The step's name; of a redo, that of the attempt.
+        number: Its number within the phase; where not given, how many steps were begun there, this one included.
         input: What it works on; recorded where content is.
-        max_redos: How often the decorator and `Step.attempts` do it again after a rejection; by default
-            twice, or what the attempt was allowed that this is a redo of.
+        max_redos: How often it may be done again: the decorator and `Step.attempts` do so after a rejection, a
+            plain ``with`` block hands the limit on with `Attempt.ref`. By default what the attempt was allowed
+            that this is a redo of; else twice, and for a plain block as often as somebody asks for.
         on_exhausted: What becomes of it when the last allowed attempt is rejected: ``"raise"`` raises
             `RedoLimitExceeded`, ``"accept"`` goes on with what it gave, which is recorded.
         redo_of: This is a redo of an attempt made before or elsewhere: its `Attempt.ref`, or its row of
@@ -249,7 +267,8 @@ def step(
 
     Raises:
         TypeError: There is no name, or a number is none.
-        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt.
+        ValueError: A number or a choice is out of range, or ``redo_of`` names no attempt, or one at another step. That an attempt is
+            beyond the limit is said where it would begin.
     """
     check_name("step", name)
     return Step(
@@ -258,7 +277,7 @@ def step(
         input=input,
         max_redos=None if max_redos is None else whole("max_redos", max_redos, 0),
         on_exhausted=_checked_choice(on_exhausted),
-        redo=checked_redo(redo_of, attempt, hypothesis, requested_by),
+        redo=checked_redo(name, redo_of, attempt, hypothesis, requested_by),
     )
 
 
@@ -290,7 +309,7 @@ def _await(
                 last.set_output(awaited)
         return last.output
 
-    return ending(within(), attempt.node)
+    return ending(within(), attempt.drop)
 
 
 def _attempts(begin: Callable[[], Plan]) -> Generator[Attempt, None, None]:
@@ -301,13 +320,15 @@ def _attempts(begin: Callable[[], Plan]) -> Generator[Attempt, None, None]:
         while True:
             yield attempt
             attempt.check_used()
-            if attempt.outcome != Outcome.REJECTED or attempt.exhausted:
+            if not attempt.is_followed:
                 return
             attempt = Attempt(plan, after=attempt)
     except GeneratorExit:
         # `break` or `return` left the loop.
         attempt.warn_if_unresolved()
         raise
+    finally:
+        attempt.leave()
 
 
 def _next_number() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spandag.workflow.rejection import rejections_in
 from spandag.workflow.section import Section
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class StepNode(Section):
     def set_output(self, value: object) -> None:
         """See `Attempt.set_output`."""
         self.attempt.set_output(value)
+
+    def hears(self, error: BaseException) -> bool:
+        """A rejection is an answer: what it passes through on its way here has not failed."""
+        return bool(rejections_in(error))
 
 
 class NoStep(StepNode):

@@ -28,7 +28,7 @@ def ask_on_terminal(question: Question) -> tuple[str, str | None]:
     """
     stdin = sys.stdin
     if stdin is None or stdin.closed or not stdin.isatty():
-        raise RuntimeError(_ADVICE.format(why="standard input is none"))
+        raise RuntimeError(_ADVICE.format(why="standard input is not a terminal"))
     with _turn:
         _show(f"{question.prompt}\n[{' / '.join(question.choices)}] ")
         while (answer := question.read(_line())) is None:

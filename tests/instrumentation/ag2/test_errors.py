@@ -14,7 +14,9 @@ from ag2.middleware import BaseMiddleware, Middleware
 from ag2.middleware.builtin import RetryMiddleware
 from opentelemetry.trace import StatusCode
 
+import spandag
 from spandag.testing import Failure, Reply, ToolCall, Usage
+from spandag.workflow.scope import use_tracer_provider
 
 CHAT = "chat test-model"
 
@@ -113,6 +115,25 @@ def test_a_tool_error_that_the_framework_hands_to_the_model_is_an_error(
     span = recorder.named("execute_tool broken")
     assert span.status.description == "no such planet"
     assert exceptions(span) == ["LookupError"]
+
+
+def test_so_is_a_rejection_in_a_tool_as_no_step_hears_it(serve: Any, config: Any, recorder: Any) -> None:
+    @tool
+    def check() -> str:
+        """Check."""
+        raise spandag.Rejected("do better")
+
+    server = serve(a=[Reply(tool_calls=[ToolCall("check")]), "I am sorry"])
+    use_tracer_provider(recorder.provider)
+    try:
+        with spandag.step("think") as attempt:
+            asyncio.run(Agent("a", config=config(server, "a"), tools=[check]).ask("Go"))
+    finally:
+        use_tracer_provider(None)
+
+    assert attempt.outcome == "accepted"
+    assert errors(recorder) == {"execute_tool check": "spandag.Rejected"}
+    assert exceptions(recorder.named("execute_tool check")) == ["spandag.Rejected"]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import weakref
 
 import pytest
 from opentelemetry.trace import StatusCode
-from smolagents import ToolCallingAgent
+from smolagents import ToolCallingAgent, tool
 from smolagents.utils import AgentError, AgentGenerationError
 
+import spandag
 from spandag.testing import Failure, Reply, ToolCall
+from spandag.workflow.scope import use_tracer_provider
 
 DONE = Reply(tool_calls=[ToolCall("final_answer", {"answer": "done"})])
 
@@ -137,6 +139,51 @@ def test_what_a_callback_raises_reaches_the_user_unchanged(instrumented, serve, 
         "execute_tool final_answer",
     ]
     assert exceptions(instrumented) == [("run_step thinker", kind)]
+
+
+def test_a_callback_that_rejects_the_attempt_around_it_fails_nothing(instrumented, serve, model):
+    def review(step, agent) -> None:
+        if spandag.current("step").feedback is None:
+            raise spandag.Rejected("do better")
+
+    use_tracer_provider(instrumented.provider)
+    server = serve(actor=[DONE, DONE])
+    agent = ToolCallingAgent(
+        tools=[], model=model(server, "actor"), name="thinker", step_callbacks=[review], verbosity_level=0
+    )
+
+    try:
+        for attempt in spandag.step("think").attempts():
+            with attempt:
+                agent.run("Go")
+    finally:
+        use_tracer_provider(None)
+
+    assert attempt.number == 2
+    assert [event.name for span in instrumented.spans for event in span.events] == ["rejected"]
+    assert {span.status.status_code for span in instrumented.spans} == {StatusCode.UNSET}
+
+
+def test_a_tool_that_rejects_has_failed_as_the_framework_tells_the_model_and_nobody_else(
+    instrumented, serve, model, outline
+):
+    @tool
+    def check() -> str:
+        """Check."""
+        raise spandag.Rejected("do better")
+
+    use_tracer_provider(instrumented.provider)
+    server = serve(actor=[Reply(tool_calls=[ToolCall("check", {})]), DONE])
+    agent = ToolCallingAgent(tools=[check], model=model(server, "actor"), name="thinker", verbosity_level=0)
+
+    try:
+        with spandag.step("think") as attempt:
+            agent.run("Go")
+    finally:
+        use_tracer_provider(None)
+
+    assert attempt.outcome == "accepted"
+    assert "execute_tool check !Rejected" in [line.strip() for line in outline(instrumented)]
 
 
 def test_a_plan_that_cannot_be_made_ends_the_run(instrumented, serve, model, outline):

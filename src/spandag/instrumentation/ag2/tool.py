@@ -66,5 +66,5 @@ def _finish(node: Node, outcome: Any) -> None:
     if isinstance(outcome, ToolResultEvent):
         set_tool_result(node, lambda: tool_result(outcome))
     if isinstance(outcome, ToolErrorEvent):
-        # The framework hands the error to the model and goes on.
-        node.end(outcome.error)
+        # The framework hands the error to the model and goes on, so no step hears a rejection either.
+        node.fail(outcome.error)

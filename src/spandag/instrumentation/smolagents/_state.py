@@ -92,6 +92,11 @@ def current_run(agent: Any) -> AgentRun | None:
     return run if isinstance(run, AgentRun) and run.agent is agent else None
 
 
+def in_a_run() -> bool:
+    """Whether an agent is at work here: it hands what a tool raises to its model, so nobody above hears it."""
+    return isinstance(otel_context.get_value(_RUN_KEY), AgentRun)
+
+
 class ToolCall:
     """A call that an agent is about to make of a tool or a managed agent.
 

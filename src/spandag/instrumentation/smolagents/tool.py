@@ -14,7 +14,7 @@ from smolagents.local_python_executor import FinalAnswerException
 from spandag._guard import guard
 from spandag.instrumentation._base import Patches
 from spandag.instrumentation._overrides import Overrides
-from spandag.instrumentation.smolagents._state import ToolCall, begin_call, current_run
+from spandag.instrumentation.smolagents._state import ToolCall, begin_call, current_run, in_a_run
 from spandag.spans.node import Node
 from spandag.spans.operations import set_tool_result, start_tool
 
@@ -44,7 +44,11 @@ def install(tracer: Tracer, patches: Patches) -> Overrides:
             # How code says that it is done.
             raise
         except BaseException as failure:
-            error = failure
+            if in_a_run():
+                with guard("record a tool's error"):
+                    node.fail(failure)
+            else:
+                error = failure
             raise
         finally:
             node.end(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import isfinite
 from typing import NamedTuple
 
 from spandag.query.liveness import RUNNING
@@ -15,7 +16,13 @@ from spandag.query.render.tree import node_label, render_header
 from spandag.query.resolve import SHORT_ID
 from spandag.query.timeline import ERROR, OF_SPAN, REDO, START, Timeline, TimelineEvent
 from spandag.query.tree_node import TreeNode
-from spandag.semconv import EVENT_REJECTED, SPANDAG_REDO_HYPOTHESIS, SPANDAG_REDO_REQUESTED_BY, NodeType
+from spandag.semconv import (
+    EVENT_REJECTED,
+    SPANDAG_APPROVAL_WAITED,
+    SPANDAG_REDO_HYPOTHESIS,
+    SPANDAG_REDO_REQUESTED_BY,
+    NodeType,
+)
 
 _GAP = "  "
 _INDENT = "  "
@@ -34,6 +41,7 @@ _TELLING = (
     "answer",
 )
 _MOST_TOLD = 3
+_NS = 1_000_000_000
 
 
 class _Scale:
@@ -216,9 +224,18 @@ def _told(event: TimelineEvent, page: Page) -> str:
     if not facts:
         facts = [(name, value) for name, value in meta.items() if isinstance(value, str | int | float | bool)]
     return ", ".join(
-        f"{page.line(name.rpartition('.')[2], 40)} {page.line(str(value), 120)}"
+        f"{page.line(name.rpartition('.')[2], 40)} {page.line(_shown(name, value), 120)}"
         for name, value in facts[:_MOST_TOLD]
     )
+
+
+def _shown(name: str, value: object) -> str:
+    """A value without digits that say nothing."""
+    if not isinstance(value, float):
+        return str(value)
+    if name == SPANDAG_APPROVAL_WAITED and isfinite(value * _NS):
+        return duration(0, round(value * _NS))
+    return f"{value:.6g}"
 
 
 def _reason(requested_by: object, hypothesis: object, page: Page) -> str:
