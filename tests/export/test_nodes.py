@@ -324,7 +324,7 @@ def redo(projected: Project, *, links: tuple[Link, ...] = (), **attributes: Any)
     ("outcome", "exhausted", "status"),
     [
         ("accepted", None, "accepted"),
-        ("accepted", True, "accepted"),
+        ("accepted", True, "exhausted"),
         ("rejected", None, "rejected"),
         ("rejected", True, "exhausted"),
         ("failed", None, "failed"),
