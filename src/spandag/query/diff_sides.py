@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from spandag.query.asked import as_text
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import (
@@ -135,7 +136,7 @@ def _loaded(run: _Run, tree: Tree, nodes: list[TreeNode], node: TreeNode | None)
 
 
 def _place(connection: Connection, text: str) -> Place:
-    wanted = text.strip().lower()
+    wanted = as_text(text, "a side").strip().lower()
     if before := _BEFORE_LAST.fullmatch(wanted):
         return Place(_before_last(connection, int(before[1])), None)
     if "/" in wanted or wanted.startswith(BRANCH_POINT_PREFIX):

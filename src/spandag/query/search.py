@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from spandag.query.asked import at_least
 from spandag.query.cursors import Place, place_of
 from spandag.query.errors import QueryError
 from spandag.query.matching import Match, Wanted
@@ -142,8 +143,10 @@ def search(
         seconds: How long to go back; at least one run is looked at. `math.inf` for everything.
 
     Raises:
-        QueryError: The run, the cursor, a type or a status does not exist, or the text is too long.
+        QueryError: The run, the cursor, a type or a status does not exist, the limit makes no sense, or the text is too
+            long.
     """
+    at_least(1, limit, "the limit")
     wanted = _wanted(text, "the text to search for")
     wanted_error = _wanted(error, "the text of the error")
     place = place_of(cursor) if cursor is not None else None

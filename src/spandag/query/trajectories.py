@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, TextClause, literal_column, select, text
 
 from spandag.query.ancestors import AGENTS
+from spandag.query.asked import as_text, at_least
 from spandag.query.liveness import load_tree
 from spandag.query.rejections import Rejection, rejections
 from spandag.query.spent import NOTHING, Spent, own_spending
@@ -157,8 +158,12 @@ def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajec
 
     Returns:
         The one that started last comes first.
+
+    Raises:
+        QueryError: The agent is no text, or the limit makes no sense.
     """
-    name = storable(agent)
+    name = storable(as_text(agent, "an agent"))
+    at_least(0, limit, "the limit")
     conditions: list[ColumnElement[bool]] = [_NODES.c.name == name]
     if len(name) <= _MOST_INDEXED:
         conditions.append(_IS_AGENT)
@@ -204,7 +209,11 @@ def agents(store: Store, limit: int = 20) -> list[str]:
     Args:
         store: Where.
         limit: How many at most.
+
+    Raises:
+        QueryError: The limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     statement = select(_NODES.c.name).where(_IS_AGENT).distinct().order_by(_NODES.c.name).limit(limit)
     with store.connection() as connection:
         return [decoded(name) for name in connection.execute(statement).scalars()]
