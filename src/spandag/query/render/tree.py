@@ -161,12 +161,13 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> 
             prefix = below[parent_id] + (glyphs.corner if last else glyphs.tee)
             continued = below[parent_id] + (glyphs.blank if last else glyphs.bar)
         below[node.id] = continued
-        label = node_label(node, page, several=node.step_node_id in with_redo, numbered=fold is None)
         if fold is not None:
-            status = _status(node, glyphs, several=False)
+            labels = [node_label(each, page, several=False, numbered=False) for each in fold.round]
+            status = _status(fold.telling, glyphs, several=False)
             cells = (fold_took(fold), tokens(fold.spent), cost(fold.spent, glyphs))
-            rows.append(_Row(node, prefix, continued, fold_label(fold, page, label), status, cells))
+            rows.append(_Row(node, prefix, continued, fold_label(fold, page, labels), status, cells))
             continue
+        label = node_label(node, page, several=node.step_node_id in with_redo)
         if ids:
             shown = node.id if _is_branch_point(node) else node.id[:SHORT_ID]
             label = [(f"{shown} ", "dim cyan"), *label]
