@@ -43,13 +43,14 @@ class Hit:
         node_id: The node.
         node_type: One of `spandag.semconv.NodeType`.
         name: Of the agent, tool, model, step …
+        step_number: Of a step within its phase, of an iteration within its agent.
         agent: The agent at work, as recorded on its span.
         model: The model asked for.
         status: As of `spandag.query.TreeNode`.
         started_at: Unix nanoseconds.
         ended_at: Unix nanoseconds; None where it has not ended.
         error_type: What went wrong.
-        path: Names of the phases, steps, agents … above it, from the top, without the run.
+        path: Names of the phases, steps, agents … above it (an iteration is ``iteration 1`` …), from the top, without the run.
         found_in: Where the text was found, as of `spandag.query.matching.Match`; None where none was asked for.
         excerpt: What is around it.
         marks: Where the text is in the excerpt: pairs of start and end, in characters.
@@ -61,6 +62,7 @@ class Hit:
     node_id: str
     node_type: str
     name: str
+    step_number: int | None
     agent: str | None
     model: str | None
     status: str
@@ -326,6 +328,7 @@ class _Search:
                 node_id=suspect.id,
                 node_type=row.node_type,
                 name=decoded(row.name),
+                step_number=row.step_number,
                 agent=decoded(row.agent),
                 model=decoded(row.model),
                 status=self.filters.standing(row),
@@ -346,6 +349,7 @@ _SHOWN = (
     "id",
     "node_type",
     "name",
+    "step_number",
     "agent",
     "model",
     "status",

@@ -20,7 +20,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import status_cell
-from spandag.query.render.reasons import error_of, redo_line
+from spandag.query.render.reasons import error_of, kind_and_name, redo_line
 from spandag.query.resolve import SHORT_ID
 from spandag.query.runs import Run
 from spandag.query.tree import Tree
@@ -195,13 +195,12 @@ def node_label(node: TreeNode, page: Page, *, several: bool, numbered: bool = Tr
     """
     if _is_branch_point(node):
         return redo_line(page, node.branch_name, node.hypothesis, node.requested_by)
-    name = page.line(node.name)
+    kind, name = kind_and_name(node.node_type, node.name, node.step_number, page)
     style = "bold" if node.node_type in _BOLD_NAMES else ""
-    kind = node.node_type
-    if kind in (NodeType.STEP, NodeType.ITERATION) and node.step_number is not None:
-        kind = f"{kind} {node.step_number}" if numbered else kind
-        # An iteration is named after its agent, whose line is above.
-        name = "" if node.node_type == NodeType.ITERATION else name
+    if node.node_type == NodeType.STEP and node.step_number is not None:
+        kind = f"{kind} {node.step_number}"
+    if not numbered:
+        kind = node.node_type
     label: Line = [(kind, _TYPE_STYLES.get(node.node_type, DIM))]
     if name:
         label += [(" ", ""), (name, style)]
