@@ -96,6 +96,91 @@ def test_ids_within_arguments_are_a_difference(recording: Recording) -> None:
     assert told(query.diff(recording.store, "last~1", "last")) == ["llm m: prompt"]
 
 
+def using(arguments: object, result: object = "done") -> None:
+    with spandag.run("r"), spandag.tool("t", arguments=arguments) as tool:
+        tool.set_output(result)
+
+
+def test_the_order_of_the_keys_of_json_makes_no_difference(
+    recording: Recording, capture_content: None
+) -> None:
+    using({"a": 1, "b": [{"c": 2, "d": 3}]}, {"x": 1, "y": 2})
+    using({"b": [{"d": 3, "c": 2}], "a": 1.0}, {"y": 2, "x": 1})
+    using('{"b": [{"d": 3, "c": 2}], "a": 1}', {"y": 2, "x": 1})
+    using({"b": [{"d": 3, "c": 4}], "a": 1}, {"y": 2, "x": 1})
+
+    assert told(query.diff(recording.store, "last~3", "last~2")) == []
+    assert told(query.diff(recording.store, "last~2", "last~1")) == []
+    assert told(query.diff(recording.store, "last~1", "last")) == ["tool t: tool_call"]
+    assert divergence(query.diff(recording.store, "last~1", "last")) is not None
+
+
+def test_the_order_of_lists_and_true_for_one_are_a_difference(
+    recording: Recording, capture_content: None
+) -> None:
+    using({"a": [1, 2]})
+    using({"a": [2, 1]})
+    using({"a": [True, 1]})
+
+    assert told(query.diff(recording.store, "last~2", "last~1")) == ["tool t: tool_call"]
+    assert told(query.diff(recording.store, "last~1", "last")) == ["tool t: tool_call"]
+
+
+def test_keys_in_another_order_make_no_difference_where_both_sides_have_both(
+    recording: Recording, capture_content: None
+) -> None:
+    for orders in (("ab", "ab", "ba"), ("ab", "ba", "ba")):
+        with spandag.run("r"):
+            for order in orders:
+                with spandag.tool("t", arguments={key: ord(key) for key in order}):
+                    pass
+
+    assert told(query.diff(recording.store, "last~1", "last")) == []
+
+
+def test_keys_in_another_order_make_no_difference_in_the_calls_of_a_prompt(recording: Recording) -> None:
+    history(recording, called("x", a=1, b=2), called("y", of=1))
+    history(recording, called("x", b=2, a=1.0), called("y", of=1))
+    as_text = [
+        {"role": "assistant", "parts": [{"type": "tool_call", "name": "t", "arguments": text}]}
+        for text in ('{"a":1,"b":2}', '{"b": 2, "a": 1}')
+    ]
+    history(recording, as_text[0])
+    history(recording, as_text[1])
+
+    assert told(query.diff(recording.store, "last~3", "last~2")) == []
+    assert told(query.diff(recording.store, "last~1", "last")) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "codes"),
+    [
+        ("caf\u00e9", "cafe\u0301", "U+00E9 / U+0065 U+0301"),
+        ("ten km", "ten\u00a0km", "U+0020 / U+00A0"),
+        ("planet", "pla\u00adnet", "U+0061 / U+0061 U+00AD"),
+        ("end", "end\ufeff", "U+0064 / U+0064 U+FEFF"),
+    ],
+)
+def test_of_texts_that_look_the_same_it_is_said_in_what_they_differ(
+    recording: Recording, before: str, after: str, codes: str
+) -> None:
+    history(recording, said("user", f"first line\n{before}"))
+    history(recording, said("user", f"first line\n{after}"))
+
+    diff = query.diff(recording.store, "last~1", "last")
+
+    note = f"differs only in characters that look alike: {codes}\n"
+    assert note in to_text(render_diff(diff, Page()))
+    assert note in diff_markdown(diff, Page())
+
+
+def test_of_texts_that_differ_visibly_nothing_is_said(recording: Recording) -> None:
+    history(recording, said("user", "caf\u00e9"))
+    history(recording, said("user", "cafe"))
+
+    assert "look alike" not in to_text(render_diff(query.diff(recording.store, "last~1", "last"), Page()))
+
+
 def test_content_is_loaded_of_what_is_shown_only(recording: Recording, capture_content: None) -> None:
     work("a", "b", "c", answer="one")
     work("a", "b", "c", answer="two")

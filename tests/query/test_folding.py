@@ -7,7 +7,7 @@ import pytest
 
 import spandag
 from spandag import query
-from spandag.query.render import NO_FOLDS, Page, folds, render_tree, to_text
+from spandag.query.render import NO_FOLDS, Page, folds, render_path, render_timeline, render_tree, to_text
 from spandag.query.tree import tree_of_rows
 from spandag.store import TreeRows
 from spandag.store.facts import TREE_COLUMNS, RunRecord
@@ -97,6 +97,69 @@ def test_what_has_another_name_or_status_is_not_alike(recording: Recording) -> N
                 pass
 
     assert len(labels(recording)) == 21
+
+
+def take_turns(times: int) -> None:
+    """An agent that calls its model and then two tools, again and again."""
+    for _ in range(times):
+        call()
+        for name in ("look", "write"):
+            with spandag.tool(name):
+                pass
+
+
+def test_of_an_agent_that_thinks_and_acts_by_turns_the_first_two_rounds_and_the_last_are_drawn(
+    recording: Recording,
+) -> None:
+    with spandag.run("r"), spandag.agent("a"):
+        take_turns(30)
+        with spandag.tool("report"):
+            pass
+
+    a_round = ["llm gpt-5-mini", "tool look", "tool write"]
+    assert labels(recording) == [
+        "run r",
+        "agent a",
+        *a_round * 2,
+        "… 27 more × (llm gpt-5-mini, tool look, tool write)",
+        *a_round,
+        "tool report",
+    ]
+    [line] = [line for line in tree_text(recording).splitlines() if "more" in line]
+    assert re.search(r"✓ +\d+ms +30k tokens +\$0\.0270$", line)
+    ascii_lines = to_text(render_tree(query.tree(recording.store, "last"), Page(encoding="ascii")))
+    assert "... 27 more x (llm gpt-5-mini, tool look, tool write)" in ascii_lines
+    in_time = to_text(render_timeline(query.timeline(recording.store, "last"), Page(200)))
+    assert in_time.count("llm gpt-5-mini") == 4
+    assert "… 27 more × (llm gpt-5-mini, tool look, tool write)" in in_time
+    counted = to_text(render_path(query.path(recording.store, "last"), Page()))
+    assert "… 27 more × (llm gpt-5-mini, tool look, tool write)" in counted
+
+
+def test_an_error_between_two_turns_is_drawn_in_its_place(recording: Recording) -> None:
+    with spandag.run("r"), spandag.agent("a"):
+        take_turns(15)
+        with pytest.raises(ValueError), spandag.tool("look"):
+            raise ValueError("broken")
+        take_turns(20)
+
+    drawn = labels(recording)
+
+    assert [label for label in drawn if "more" in label or "broken" in label] == [
+        "… 12 more × (llm gpt-5-mini, tool look, tool write)",
+        "ValueError: broken",
+        "… 17 more × (llm gpt-5-mini, tool look, tool write)",
+    ]
+
+
+def test_what_comes_in_no_order_is_drawn_whole(recording: Recording) -> None:
+    names = [f"t{i * i % 7 % 3}{i % 5}" for i in range(40)]
+    with spandag.run("r"):
+        for name in names:
+            with spandag.tool(name):
+                pass
+
+    assert labels(recording) == ["run r", *(f"tool {name}" for name in names)]
 
 
 def test_100_000_nodes_are_drawn_on_a_narrow_terminal() -> None:

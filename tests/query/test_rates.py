@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from spandag_test_databases import connected
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 import spandag
 from spandag import query
 from spandag.query import Rate
 from spandag.query.as_json import as_json
 from spandag.query.render import Page, render_rates, to_text
+from spandag.store import schema
 
 from .conftest import Recording, call, kepler
 from .stories import fall_behind, report
@@ -124,3 +128,36 @@ def test_rates_are_drawn_as_in_the_golden_file(recording: Recording) -> None:
     drawn = to_text(render_rates(query.rates(recording.store), Page(), by="step"))
 
     assert drawn == (GOLDEN / "rates.txt").read_text(encoding="utf-8")
+
+
+def test_what_became_of_the_attempts_adds_up_to_how_many_there_were(recording: Recording) -> None:
+    for error in (ValueError("broken"), asyncio.CancelledError(), None, None):
+        with contextlib.suppress(ValueError, asyncio.CancelledError), spandag.run("r"), spandag.step("fit"):
+            if error is not None:
+                raise error
+    last, nodes = query.runs(recording.store)[0].id, schema.dag_nodes
+    with connected(recording.url) as connection:
+        connection.execute(
+            update(nodes)
+            .where(nodes.c.run_id == last, nodes.c.node_type == "step")
+            .values(status="running", outcome=None, ended_at=None)
+        )
+
+    found = query.rates(recording.store)
+    heading, line = to_text(render_rates(found, Page(200), by="step")).splitlines()
+
+    assert re.split("  +", heading)[:8] == [
+        "step",
+        "steps",
+        "attempts",
+        "redone",
+        "accepted",
+        "failed",
+        "cancelled",
+        "unfinished",
+    ]
+    assert line.split()[:8] == ["fit", "4", "4", "0%", "1", "1", "1", "1"]
+    # On a narrow page these are the first to go.
+    narrow = to_text(render_rates(found, Page(72), by="step")).splitlines()[0].split()
+    assert {"cancelled", "unfinished"}.isdisjoint(narrow)
+    assert "failed" in narrow

@@ -18,6 +18,7 @@ from spandag import query, semconv
 from spandag.query import Hit, QueryError
 from spandag.query.cursors import Place, place_of
 from spandag.query.matching import Wanted
+from spandag.query.render import Page, render_node, render_search, to_text
 from spandag.store.case_folding import folded, like
 from spandag.store.text import storable
 
@@ -28,6 +29,30 @@ pytestmark = pytest.mark.usefixtures("capture_content")
 
 
 # --- text ------------------------------------------------------------------------------
+
+
+def test_an_iteration_is_called_as_in_the_tree(recording: Recording) -> None:
+    attributes = {semconv.SPANDAG_NODE_TYPE: "iteration", semconv.SPANDAG_ITERATION_NUMBER: 3}
+    with (
+        spandag.run("r"),
+        spandag.agent("poet"),
+        recording.tracer.start_as_current_span("run_step poet", attributes=attributes),
+        spandag.chat("m") as chat,
+    ):
+        chat.set_usage(1760, 1200)
+
+    [hit] = query.search(recording.store, node_type="llm").hits
+    [iteration] = query.search(recording.store, node_type="iteration").hits
+
+    assert (hit.path, iteration.step_number) == (["poet", "iteration 3"], 3)
+    assert "iteration 3  in poet\n" in to_text(render_search([iteration], Page()))
+    assert "llm m  in poet · iteration 3\n" in to_text(render_search([hit], Page()))
+    drawn = to_text(render_node(query.node(recording.store, hit.node_id), Page()))
+    assert "· poet · iteration 3\n" in drawn
+    assert "1,760 in, 1,200 out\n" in drawn
+    assert to_text(render_node(query.node(recording.store, iteration.node_id), Page())).startswith(
+        "iteration 3  ✓"
+    )
 
 
 def test_a_text_is_found_wherever_somebody_said_it(

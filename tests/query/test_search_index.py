@@ -255,6 +255,7 @@ def test_json_has_the_columns_of_the_store(recording: Recording) -> None:
         "node_id",
         "node_type",
         "name",
+        "step_number",
         "agent",
         "model",
         "status",

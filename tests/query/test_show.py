@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ from .conftest import Recording, call, kepler
 from .test_render import normal
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+def drawn_steps(recording: Recording) -> list[str]:
+    """The steps of the last run as they are drawn, with what became of them."""
+    page = to_text(render_show(query.show(recording.store, "last"), Page()))
+    section = re.split(r"\n(?:phases and steps|steps|phases)\n", page)[1].partition("\n\n")[0]
+    lines = (re.match(r"  (.*?\S) +([✓✗■○](?: [a-z]+)?)", line) for line in section.splitlines())
+    return [f"{line[1]} {line[2]}" for line in lines if line]
 
 
 def test_a_run_is_told_on_one_page(recording: Recording) -> None:
@@ -91,6 +100,59 @@ def test_what_was_spent_and_wasted_agrees_with_the_views(recording: Recording) -
             tuple(row) for row in models
         }
     assert query.show(recording.store, run_id).waste[0].disposition == "abandoned"
+
+
+def test_steps_stand_below_those_that_they_are_within_and_say_when_these_were_done_again(
+    recording: Recording,
+) -> None:
+    with spandag.run("r"), spandag.phase("p"):
+        for outer in spandag.step("outer").attempts():
+            with outer:
+                with spandag.step("inner"):
+                    for _ in range(2):
+                        with spandag.step("deep"):
+                            call()
+                if outer.number == 1:
+                    outer.reject("again")
+        with spandag.step("next"):
+            pass
+
+    found = query.show(recording.store, "last")
+
+    outer_id = found.steps[0].step_node_id
+    assert [(step.step, step.disposition, step.spent.calls) for step in found.steps] == [
+        ("outer", "active", 4),
+        ("inner", "superseded", 2),
+        ("deep", "superseded", 1),
+        ("deep", "superseded", 1),
+        ("inner", "active", 2),
+        ("deep", "active", 1),
+        ("deep", "active", 1),
+        ("next", "active", 0),
+    ]
+    around = [step.enclosing_step_node_id for step in found.steps]
+    assert [around[0], around[1], around[4], around[7]] == [None, outer_id, outer_id, None]
+    assert around[2] == around[3] == found.steps[1].step_node_id
+    assert drawn_steps(recording) == [
+        "phase p ✓",
+        "  step 1 outer ✓",
+        "    step 1 inner ○ superseded",
+        "      step 1 deep ○ superseded",
+        "      step 2 deep ○ superseded",
+        "    step 1 inner ✓",
+        "      step 1 deep ✓",
+        "      step 2 deep ✓",
+        "  step 2 next ✓",
+    ]
+
+
+def test_a_step_within_another_phase_than_the_one_around_it_stands_in_its_own_phase(
+    recording: Recording,
+) -> None:
+    with spandag.run("r"), spandag.step("outer"), spandag.phase("p"), spandag.step("inner"):
+        pass
+
+    assert drawn_steps(recording) == ["phase p ✓", "  step 1 inner ✓", "step 1 outer ✓"]
 
 
 def test_calls_without_usage_are_said(recording: Recording) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,75 @@ def test_trajectories_are_drawn_as_in_the_golden_file(recording: Recording) -> N
     drawn = to_text(render_trajectories(query.recent_trajectories(recording.store, "engineer"), Page()))
 
     assert normal(drawn) == (GOLDEN / "trajectories.txt").read_text(encoding="utf-8")
+
+
+def drawn(recording: Recording, agent: str) -> str:
+    return to_text(render_trajectories(query.recent_trajectories(recording.store, agent), Page()))
+
+
+def test_work_that_was_accepted_within_work_that_was_rejected_is_told_from_what_counted(
+    recording: Recording,
+) -> None:
+    with spandag.run("r"):
+        for outer in spandag.step("outer").attempts():
+            with outer:
+                with spandag.step("inner"), spandag.agent("a"):
+                    pass
+                if outer.number == 1:
+                    outer.reject("use metres", "ann")
+
+    kept, thrown_away = query.recent_trajectories(recording.store, "a")
+
+    assert (kept.outcome, kept.disposition, kept.reason) == (thrown_away.outcome, "active", None)
+    assert (thrown_away.step, thrown_away.disposition) == ("inner", "superseded")
+    assert (thrown_away.hypothesis, thrown_away.requested_by) == (None, None)
+    assert thrown_away.reason is not None
+    assert (thrown_away.reason.step, thrown_away.reason.attempt, thrown_away.reason.outcome) == (
+        "outer",
+        1,
+        "rejected",
+    )
+    of_kept, of_thrown_away = drawn(recording, "a").split("\n\n")
+    assert "a  ✓ " in of_kept
+    assert "thrown away" not in of_kept
+    assert "a  ■ thrown away  " in of_thrown_away
+    assert "  thrown away: the work around it was rejected: “use metres” asked by ann\n" in of_thrown_away
+    assert "✓" not in of_thrown_away
+
+
+def test_an_agent_that_did_its_part_in_a_step_that_failed_says_with_what_the_step_did(
+    recording: Recording,
+) -> None:
+    with pytest.raises(ValueError), spandag.run("r"), spandag.step("s"):
+        with spandag.agent("a"):
+            pass
+        raise ValueError("no such unit")
+
+    [found] = query.recent_trajectories(recording.store, "a")
+
+    assert (found.status, found.outcome, found.error_type, found.disposition) == (
+        "completed",
+        "failed",
+        None,
+        "abandoned",
+    )
+    assert found.reason is not None
+    assert (found.reason.error_type, found.reason.error_message) == ("ValueError", "no such unit")
+    assert "a  ✗ failed  " in drawn(recording, "a")
+    assert "  the step failed: ValueError: no such unit\n" in drawn(recording, "a")
+
+
+def test_an_agent_that_failed_and_whose_attempt_was_rejected_says_both(recording: Recording) -> None:
+    with spandag.run("r"):
+        for attempt in spandag.step("s").attempts():
+            with attempt:
+                with contextlib.suppress(ValueError), spandag.agent("a"):
+                    if attempt.number == 1:
+                        raise ValueError("broken")
+                if attempt.number == 1:
+                    attempt.reject("do better", "critic")
+
+    _, of_rejected = drawn(recording, "a").split("\n\n")
+
+    assert "a  ✗ rejected  " in of_rejected
+    assert "  rejected: “do better” asked by critic\n  failed: ValueError: broken\n" in of_rejected

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from spandag.query.ancestors import phase_name
+from spandag.query.asked import as_text
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import LAST, SHORT_ID, is_node_id, resolve_node, resolve_run
@@ -87,7 +88,7 @@ def attempts(store: Store, step: str, *, run: str | None = None) -> list[Attempt
         QueryError: No step is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        rows, nodes, step_node_id = _found(connection, step.strip(), run)
+        rows, nodes, step_node_id = _found(connection, as_text(step, "a step").strip(), run)
     by_id = {node.id: node for node in nodes}
     redos = {branch.branch_node_id: branch for branch in rows.branches if branch.kind == REDO}
     found = []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import BigInteger, Connection, case, func, literal_column, select
 
+from spandag.query.asked import at_least, one_of
 from spandag.query.over_runs import day_of, first_day, runs_behind
 from spandag.query.spent import NOTHING, Spent
 from spandag.query.text import decoded
@@ -81,7 +82,12 @@ def costs(store: Store, *, by: By = "agent", days: int | None = None, now: int |
 
     Returns:
         Days in order; otherwise what costs the most first, then what took the most tokens.
+
+    Raises:
+        QueryError: There is nothing of the kind to sum them by, or no such number of days.
     """
+    one_of("way to sum them by", by, get_args(By))
+    at_least(1, days, "the number of days")
     sums: defaultdict[_Key, _Sum] = defaultdict(_Sum)
     with store.connection() as connection:
         since = first_day(connection, days, now)

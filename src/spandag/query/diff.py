@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spandag.query.asked import at_least
 from spandag.query.diff_content import Contents
 from spandag.query.diff_nodes import DIVERGES, NodePair, compared
 from spandag.query.diff_sides import LoadedSide, sides
@@ -154,8 +155,10 @@ def diff(store: Store, a: str, b: str | None = None, *, limit: int | None = 20) 
         limit: Of how many pairs that differ the content is loaded, the first divergence apart; None for all.
 
     Raises:
-        QueryError: No run or node is meant, or several are; or there is nothing to compare with.
+        QueryError: No run or node is meant, or several are; there is nothing to compare with; or the
+            limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     with store.connection() as connection, undisturbed():
         side_a, side_b = sides(connection, a, b)
         contents = Contents(

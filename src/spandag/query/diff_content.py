@@ -1,7 +1,7 @@
 """What the nodes of two runs said, compared by hashes; whole texts only of what is asked for.
 
-Ids of tool calls are made up anew by each model, so messages that differ in nothing else
-count as the same.
+Ids of tool calls are made up anew by each model, and the keys of JSON come in any order, so what differs
+in nothing else counts as the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from spandag.query.align import common
 from spandag.query.node import Message
@@ -32,16 +32,22 @@ OUTPUT = "output"
 DIRECTIONS = ("system", "tools", "input", "output")
 
 _HASH_BYTES = 16
+# From there on not every whole number is a float of its own.
+_MOST_EXACT = 2**53
+_JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
 # Of many hashes faster than to cut them out one by one.
 _EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
 _AS_MESSAGE = "message"
+# How JSON begins in which something can have another order, also where it is quoted once more.
+_JSON_BEGINS = ("{", "[", '"{', '"[')
 # As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
 _CALL_ID = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
 _OTHER_ID = re.compile(r'"(?:tool_call_)?id":(?!"")')
 
 Said = dict[str, dict[str, bytes]]
-"""By direction and node the hashes of what was said; ids of tool calls make no difference to them."""
+"""By direction and node the hashes of what was said; neither ids of tool calls nor the order of JSON's keys
+make a difference to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +129,17 @@ class Contents:
         only_a, only_b = blobs_a - blobs_b, blobs_b - blobs_a
         hashes_a = {h for blob in blobs_a for h in _hashes(blob)}
         hashes_b = {h for blob in blobs_b for h in _hashes(blob)}
-        # Ids of tool calls can be in what is on one side only.
+        # Ids are made up anew, so what differs in them is on one side only.
         for run_id, hashes in zip(self._runs, (hashes_a - hashes_b, hashes_b - hashes_a), strict=True):
-            for digest, kind, content in self._with_ids(run_id, hashes):
+            for digest, kind, content in self._not_plain(run_id, hashes, or_(_MAY_HAVE_IDS, _IS_JSON)):
                 self._normal[bytes(digest)] = _normal(kind, content)
+        # Keys come in one order here and in another one there, on both sides.
+        for digest, kind, content in self._not_plain(self._runs[0], hashes_a & hashes_b, _IS_JSON):
+            self._normal[bytes(digest)] = _normal(kind, content)
         if not self._normal:
             return self._a, self._b
-        normal = {blob: self._normalised(blob) for blob in only_a | only_b}
+        changed = only_a | only_b | (blobs_a & self._normal.keys())
+        normal = {blob: self._normalised(blob) for blob in changed}
         return _replaced(self._a, normal), _replaced(self._b, normal)
 
     def changes(self, pairs: Sequence[tuple[str, str, str]]) -> list[list[ContentChange]]:
@@ -175,10 +185,13 @@ class Contents:
             return normal.get(blob, blob)
         return b"".join([normal.get(h, h) for h in _hashes(blob)])
 
-    def _with_ids(self, run_id: str, hashes: Collection[bytes]) -> Iterable[tuple[bytes, str, str]]:
+    def _not_plain(
+        self, run_id: str, hashes: Collection[bytes], condition: ColumnElement[bool]
+    ) -> Iterable[tuple[bytes, str, str]]:
+        """Of some messages those in which there may be something that makes no difference."""
         table = schema.messages
         statement = select(table.c.hash, table.c.format, table.c.content).where(
-            table.c.run_id == run_id, or_(table.c.content.like("%call%"), table.c.content.like("%toolu%"))
+            table.c.run_id == run_id, condition
         )
         if len(hashes) > _AT_ONCE:
             # Most of what the run has: to look up each of them takes longer than to read all.
@@ -202,6 +215,12 @@ class Contents:
         return found
 
 
+_CONTENT = schema.messages.c.content
+_MAY_HAVE_IDS = or_(_CONTENT.like("%call%"), _CONTENT.like("%toolu%"))
+# The keys of a message are in order already, but not those in the texts of its calls, which have ids.
+_IS_JSON = and_(
+    schema.messages.c.format != _AS_MESSAGE, or_(*(_CONTENT.startswith(begin) for begin in _JSON_BEGINS))
+)
 _Text = tuple[str | None, str, str]
 _Gap = tuple[list[bytes], list[bytes]]
 
@@ -260,12 +279,15 @@ def _message(direction: str, text: _Text) -> Message:
 
 
 def _normal(kind: str, content: str) -> bytes:
-    """The hash of a message without ids of tool calls."""
+    """The hash of a message without what makes no difference."""
     content = _CALL_ID.sub("", content)
-    # Ids of other forms are told from arguments by where they stand, which takes longer to find out.
-    if kind == _AS_MESSAGE and _OTHER_ID.search(content):
-        with suppress(ValueError, RecursionError):
-            content = to_json(_without_ids(json.loads(content)), canonical=True)
+    # What else makes none is told by where it stands, which takes longer to find out.
+    if kind == _AS_MESSAGE:
+        if _OTHER_ID.search(content) or '"arguments":' in content:
+            with suppress(ValueError, RecursionError):
+                content = to_json(_without_ids(json.loads(content)), canonical=True)
+    elif content.startswith(_JSON_BEGINS):
+        content = to_json(_value(content), canonical=True)
     return blake2b(content.encode(), digest_size=_HASH_BYTES, person=b"without ids").digest()
 
 
@@ -278,14 +300,44 @@ def _without_ids(message: Any) -> Any:
     calls = message.get("tool_calls")
     if isinstance(calls, list):
         # As providers write it.
-        message = {**message, "tool_calls": [_blanked(call, "id") for call in calls]}
+        message = {**message, "tool_calls": [_call_without_id(call) for call in calls]}
     return _blanked(_part_without_id(message), "tool_call_id")
+
+
+def _call_without_id(call: Any) -> Any:
+    call = _blanked(call, "id")
+    function = call.get("function") if isinstance(call, dict) else None
+    return {**call, "function": _with_values(function)} if isinstance(function, dict) else call
 
 
 def _part_without_id(part: Any) -> Any:
     if isinstance(part, dict) and part.get("type") in ("tool_call", "tool_call_response"):
-        return _blanked(part, "id")
+        return _with_values(_blanked(part, "id"))
     return part
+
+
+def _with_values(called: dict[str, Any]) -> dict[str, Any]:
+    """A call with its arguments, or its result, as what they mean."""
+    return {name: _value(given) if name in _JSON_IN_CALLS else given for name, given in called.items()}
+
+
+def _value(given: Any) -> Any:
+    """What JSON means, or a text that is JSON; any other text is itself, and 1.0 is 1."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(given, str) and given.startswith(_JSON_BEGINS):
+            return _value(json.loads(given))
+        return _with_whole_numbers(given)
+    return given
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_whole_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_whole_numbers(each) for each in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT:
+        return int(value)
+    return value
 
 
 def _blanked(value: Any, key: str) -> Any:

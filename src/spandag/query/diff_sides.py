@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from spandag.query.asked import as_text
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import (
@@ -132,7 +133,7 @@ def _loaded(run: _Run, tree: Tree, nodes: list[TreeNode], node: TreeNode | None)
 
 
 def _place(connection: Connection, text: str) -> Place:
-    wanted = text.strip().lower()
+    wanted = as_text(text, "a side").strip().lower()
     if "/" in wanted or wanted.startswith(BRANCH_POINT_PREFIX):
         return Place(*resolve_node(connection, text))
     # No node has as long an id.

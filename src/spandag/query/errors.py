@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class QueryError(LookupError):
-    """There is no such run or node, or more than one. The message is one line and suggests what to ask instead."""
+    """There is no such run or node, or more than one, or a question makes no sense.
+
+    The message is one line and suggests what to ask instead.
+    """
 
 
 class AmbiguousError(QueryError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, literal_column, select
 
 from spandag.query.ancestors import AGENTS
+from spandag.query.asked import at_least, one_of
 from spandag.query.over_runs import first_day, has_spent_limit, runs_behind, with_spent_limit
 from spandag.query.text import decoded
 from spandag.semconv import NodeType, Outcome
@@ -123,7 +124,12 @@ def rates(store: Store, *, by: By = "step", days: int | None = None, now: int | 
 
     Returns:
         Those with the most redos first, then those with the most attempts.
+
+    Raises:
+        QueryError: There is nothing of the kind to tell them by, or no such number of days.
     """
+    one_of("way to tell them by", by, get_args(By))
+    at_least(1, days, "the number of days")
     sums: defaultdict[_Key, _Sums] = defaultdict(_Sums)
     with store.connection() as connection:
         since = first_day(connection, days, now)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from spandag.query.ancestors import phase_name
+from spandag.query.asked import at_least
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import REDO
@@ -100,8 +101,9 @@ def redos(store: Store, run: str | None = None, *, limit: int | None = 20) -> li
         Newest run first; within a run in the order of their start.
 
     Raises:
-        QueryError: No run is meant, or several are.
+        QueryError: No run is meant, or several are, or the limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     with store.connection() as connection:
         run_ids = [resolve_run(connection, run)] if run is not None else _with_redos(connection, limit)
         loaded = [load_tree(connection, run_id) for run_id in run_ids]

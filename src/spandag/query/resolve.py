@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
+from spandag.query.asked import as_text
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.runs import newest
 from spandag.query.suggest import close_nodes, close_runs, described_nodes, described_runs, lately
@@ -54,7 +55,7 @@ def resolve_run(connection: Connection, text: str) -> str:
     Raises:
         QueryError: No run is meant, or several are.
     """
-    wanted = text.strip().lower()
+    wanted = as_text(text, "a run").strip().lower()
     if before := _BEFORE_LAST.fullmatch(wanted):
         return _before_last(connection, int(before[1] or 0))
     table = schema.workflow_runs
@@ -94,7 +95,7 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
     Raises:
         QueryError: No node is meant, or several are.
     """
-    run_text, slash, node_text = text.strip().rpartition("/")
+    run_text, slash, node_text = as_text(text, "a node").strip().rpartition("/")
     table, runs = schema.dag_nodes, schema.workflow_runs
     if text.strip() == LAST:
         run = resolve_run(connection, LAST)

@@ -10,6 +10,7 @@ from operator import itemgetter, neg
 
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
+from spandag.query.asked import at_least
 from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.spent import Spent, total
 from spandag.query.text import decoded
@@ -81,7 +82,11 @@ def runs(store: Store, *, limit: int | None = 20, session: str | None = None) ->
         store: Where they are.
         limit: How many at most; None for all.
         session: The id of a session, to have only the runs that belong to it.
+
+    Raises:
+        QueryError: The limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     with store.connection() as connection:
         return newest(connection, limit, session=session)
 

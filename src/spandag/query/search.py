@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from spandag.query.asked import at_least
 from spandag.query.cursors import Place, place_of
 from spandag.query.errors import QueryError
 from spandag.query.matching import Match, Wanted
@@ -42,13 +43,14 @@ class Hit:
         node_id: The node.
         node_type: One of `spandag.semconv.NodeType`.
         name: Of the agent, tool, model, step …
+        step_number: Of a step within its phase, of an iteration within its agent.
         agent: The agent at work, as recorded on its span.
         model: The model asked for.
         status: As of `spandag.query.TreeNode`.
         started_at: Unix nanoseconds.
         ended_at: Unix nanoseconds; None where it has not ended.
         error_type: What went wrong.
-        path: Names of the phases, steps, agents … above it, from the top, without the run.
+        path: Names of the phases, steps, agents … above it (an iteration is ``iteration 1`` …), from the top, without the run.
         found_in: Where the text was found, as of `spandag.query.matching.Match`; None where none was asked for.
         excerpt: What is around it.
         marks: Where the text is in the excerpt: pairs of start and end, in characters.
@@ -60,6 +62,7 @@ class Hit:
     node_id: str
     node_type: str
     name: str
+    step_number: int | None
     agent: str | None
     model: str | None
     status: str
@@ -142,8 +145,10 @@ def search(
         seconds: How long to go back; at least one run is looked at. `math.inf` for everything.
 
     Raises:
-        QueryError: The run, the cursor, a type or a status does not exist, or the text is too long.
+        QueryError: The run, the cursor, a type or a status does not exist, the limit makes no sense, or the text is too
+            long.
     """
+    at_least(1, limit, "the limit")
     wanted = _wanted(text, "the text to search for")
     wanted_error = _wanted(error, "the text of the error")
     place = place_of(cursor) if cursor is not None else None
@@ -324,6 +329,7 @@ class _Search:
                 node_id=suspect.id,
                 node_type=row.node_type,
                 name=decoded(row.name),
+                step_number=row.step_number,
                 agent=decoded(row.agent),
                 model=decoded(row.model),
                 status=self.filters.standing(row),
@@ -344,6 +350,7 @@ _SHOWN = (
     "id",
     "node_type",
     "name",
+    "step_number",
     "agent",
     "model",
     "status",

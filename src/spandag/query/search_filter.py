@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, or_
 
+from spandag.query.asked import one_of
 from spandag.query.errors import QueryError
 from spandag.query.liveness import (
     INTERRUPTED,
@@ -67,8 +68,10 @@ class Filter:
             QueryError: There is no such type or status, or nothing can be within both limits.
         """
         nodes = schema.dag_nodes.c
-        _check("type", node_type, NODE_TYPES)
-        _check("status", status, STATUSES)
+        if node_type is not None:
+            one_of("type", node_type, NODE_TYPES)
+        if status is not None:
+            one_of("status", status, STATUSES)
         if since is not None and until is not None and until <= since:
             raise QueryError(
                 "nothing starts before it starts: the end of the time asked for is not after its begin"
@@ -126,8 +129,3 @@ class Filter:
         if row.ended_at is None and row.status == RUNNING:
             return standing_of(row.writer_id, self.alive)
         return str(row.status)
-
-
-def _check(what: str, value: str | None, known: Collection[str]) -> None:
-    if value is not None and value not in known:
-        raise QueryError(f"there is no {what} {value[:60]!r}; known are {', '.join(known)}")

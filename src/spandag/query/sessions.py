@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
+from spandag.query.asked import at_least
 from spandag.query.liveness import INTERRUPTED, load_tree, runs_with_standings
 from spandag.query.runs import REDO, Run, summary
 from spandag.query.spent import NOTHING, Spent
@@ -58,7 +59,11 @@ def sessions(store: Store, *, limit: int | None = 20) -> list[Session]:
     Args:
         store: Where they are.
         limit: How many at most; None for all.
+
+    Raises:
+        QueryError: The limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     with store.connection() as connection:
         behind, touched = _behind(connection)
         newest = (

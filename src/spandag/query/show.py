@@ -73,6 +73,8 @@ class StepSummary:
 
     Attributes:
         step_node_id: Attempt 1, stored or not.
+        enclosing_step_node_id: Attempt 1 of the nearest step above it, in whose sums it takes part; None where it
+            is within no other.
         phase_node_id: The nearest phase above it, if any.
         phase: The phase's name.
         step: The step's name.
@@ -89,6 +91,7 @@ class StepSummary:
     """
 
     step_node_id: str | None
+    enclosing_step_node_id: str | None
     phase_node_id: str | None
     phase: str | None
     step: str
@@ -236,12 +239,14 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
     for step_id, of_step in attempts.items():
         last = max(of_step, key=lambda node: (node.attempt or 1, node.started_at, node.id))
         phase = phase_above(last, by_id)
+        around = _step_around(last, by_id)
         spent = NOTHING
         for node in of_step:
             spent = spent.plus(node.spent)
         found.append(
             StepSummary(
                 step_node_id=step_id,
+                enclosing_step_node_id=None if around is None else around.step_node_id or around.id,
                 phase_node_id=phase.id if phase else None,
                 phase=phase.name if phase else None,
                 step=last.name,
@@ -257,6 +262,14 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
             )
         )
     return found
+
+
+def _step_around(step: TreeNode, by_id: dict[str, TreeNode]) -> TreeNode | None:
+    """The nearest attempt at another step that a step is within."""
+    around = by_id.get(step.parent_node_id or "")
+    while around is not None and around.node_type != NodeType.STEP:
+        around = by_id.get(around.parent_node_id or "")
+    return around
 
 
 def _errors(nodes: Sequence[TreeNode]) -> list[NodeError]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, overload
 
+from spandag.semconv import NodeType
 from spandag.store.text import decode, to_json
 
 # Enough for any message; what shows it may recurse.
@@ -20,6 +21,20 @@ def decoded(value: str | None) -> str | None: ...
 def decoded(value: str | None) -> str | None:
     """Text as it was recorded."""
     return None if value is None else decode(value)
+
+
+def named(node_type: str, name: str, step_number: int | None) -> str:
+    """What a node is called where it stands for itself: its name, of an iteration which one it is.
+
+    An iteration is named after its agent, which is above it.
+
+    Args:
+        node_type: One of `spandag.semconv.NodeType`.
+        name: As the store keeps it.
+        step_number: Of an iteration within its agent.
+    """
+    is_iteration = node_type == NodeType.ITERATION and step_number is not None
+    return f"{node_type} {step_number}" if is_iteration else decoded(name)
 
 
 def decoded_json(value: Any, depth: int = 0) -> Any:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, TextClause, literal_column, select, text
 
 from spandag.query.ancestors import AGENTS
+from spandag.query.asked import as_text, at_least
 from spandag.query.liveness import load_tree
 from spandag.query.rejections import Rejection, rejections
 from spandag.query.spent import NOTHING, Spent, own_spending
 from spandag.query.text import decoded
-from spandag.semconv import NodeType
+from spandag.query.waste import THROWN_AWAY, WasteReason
+from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, TreeRows, schema
 from spandag.store.facts import TREE_COLUMNS
 from spandag.store.text import storable
@@ -68,6 +70,10 @@ class Trajectory:
         outcome: Of the attempt: ``accepted``, ``rejected``, ``failed`` or ``cancelled``; None where it has not ended.
         hypothesis: Of a rejected attempt: what another one should do better.
         requested_by: Who rejected it.
+        disposition: ``active`` where its work counted; ``superseded`` or ``abandoned`` where it was thrown away,
+            be it with an attempt around the one that it worked for.
+        reason: Why it was thrown away: what became of the nearest attempt around it that was rejected, failed or
+            was cancelled. None where it was not, or where nothing says why.
         iterations: Its ReAct steps; 0 for agents that have none.
         actions: What it did, in the order of their start. What other agents did for it is theirs; code in which
             tools were called is told by these, unless it failed.
@@ -89,6 +95,8 @@ class Trajectory:
     outcome: str | None
     hypothesis: str | None
     requested_by: str | None
+    disposition: str | None
+    reason: WasteReason | None
     iterations: int
     actions: list[Action]
     spent: Spent
@@ -103,12 +111,15 @@ class _Node(NamedTuple):
     step_number: int | None
     attempt: int | None
     outcome: str | None
+    disposition: str | None
     started_at: int
     ended_at: int | None
     error_type: str | None
     error_message: str | None
 
 
+_NOT_SAID = Rejection(None, None)
+_GIVEN_UP = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.CANCELLED})
 _OF_ROW = [TREE_COLUMNS.index(name) for name in _Node._fields]
 
 
@@ -147,8 +158,12 @@ def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajec
 
     Returns:
         The one that started last comes first.
+
+    Raises:
+        QueryError: The agent is no text, or the limit makes no sense.
     """
-    name = storable(agent)
+    name = storable(as_text(agent, "an agent"))
+    at_least(0, limit, "the limit")
     conditions: list[ColumnElement[bool]] = [_NODES.c.name == name]
     if len(name) <= _MOST_INDEXED:
         conditions.append(_IS_AGENT)
@@ -194,7 +209,11 @@ def agents(store: Store, limit: int = 20) -> list[str]:
     Args:
         store: Where.
         limit: How many at most.
+
+    Raises:
+        QueryError: The limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     statement = select(_NODES.c.name).where(_IS_AGENT).distinct().order_by(_NODES.c.name).limit(limit)
     with store.connection() as connection:
         return [decoded(name) for name in connection.execute(statement).scalars()]
@@ -243,10 +262,14 @@ def _trajectory(
     costs: Mapping[str, Spent],
 ) -> Trajectory:
     agent = below[0]
-    step = next((node for node in above if node.node_type == NodeType.STEP), None)
-    said = Rejection(None, None)
-    if step is not None and step.outcome is not None:
-        said = rejections(connection, run_id, [step.id]).get(step.id, said)
+    steps = [node for node in above if node.node_type == NodeType.STEP]
+    step = steps[0] if steps else None
+    cause = next((each for each in steps if (each.outcome or each.status) in _GIVEN_UP), None)
+    if agent.disposition not in THROWN_AWAY:
+        cause = None
+    asked = {each.id for each in (step, cause) if each is not None and each.outcome is not None}
+    said = rejections(connection, run_id, sorted(asked)) if asked else {}
+    rejection = said.get(step.id, _NOT_SAID) if step is not None else _NOT_SAID
     spent = NOTHING
     for node in below:
         if node.id in costs:
@@ -266,11 +289,27 @@ def _trajectory(
         step_number=None if step is None else step.step_number,
         attempt=None if step is None else step.attempt or 1,
         outcome=None if step is None else step.outcome,
-        hypothesis=said.hypothesis,
-        requested_by=said.requested_by,
+        hypothesis=rejection.hypothesis,
+        requested_by=rejection.requested_by,
+        disposition=agent.disposition,
+        reason=None if cause is None else _reason(cause, said.get(cause.id, _NOT_SAID)),
         iterations=sum(node.node_type == NodeType.ITERATION for node in own),
         actions=_actions(own),
         spent=spent,
+    )
+
+
+def _reason(attempt: _Node, rejection: Rejection) -> WasteReason:
+    return WasteReason(
+        node_id=attempt.id,
+        step=decoded(attempt.name),
+        attempt=attempt.attempt or 1,
+        started_at=attempt.started_at,
+        outcome=attempt.outcome,
+        hypothesis=rejection.hypothesis,
+        requested_by=rejection.requested_by,
+        error_type=decoded(attempt.error_type),
+        error_message=decoded(attempt.error_message),
     )
 
 

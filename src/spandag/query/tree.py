@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from sqlalchemy import Connection
 
+from spandag.query.asked import as_text
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import is_run_id, resolve_run
@@ -64,7 +65,7 @@ def rows_of(connection: Connection, run: str) -> TreeRows:
         QueryError: No run is meant, or several are.
     """
     # A whole id names a run by itself; only where there is none it has to be found out what is meant.
-    rows = load_tree(connection, run) if is_run_id(run) else None
+    rows = load_tree(connection, run) if is_run_id(as_text(run, "a run")) else None
     if rows is None:
         run_id = resolve_run(connection, run)
         rows = load_tree(connection, run_id)

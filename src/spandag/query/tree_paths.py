@@ -8,20 +8,22 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from spandag.query.text import decoded
+from spandag.query.text import named
 from spandag.semconv import NodeType
 from spandag.store import load_tree, schema
 from spandag.store.facts import TREE_COLUMNS
 
 _LEFT_OUT = (NodeType.RUN, NodeType.BRANCH_POINT, NodeType.SPAN)
-_ID, _PARENT, _NODE_TYPE, _NAME = map(TREE_COLUMNS.index, ("id", "parent_node_id", "node_type", "name"))
+_ID, _PARENT, _NODE_TYPE, _NAME, _STEP_NUMBER = map(
+    TREE_COLUMNS.index, ("id", "parent_node_id", "node_type", "name", "step_number")
+)
 
 Above = tuple[str | None, str, str]
-"""Of a node its parent, its type and its name."""
+"""Of a node its parent, its type and what it is called."""
 
 
 def paths(connection: Connection, nodes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-    """The names of what is above each node, from the top, without runs, branch points and spans of other libraries.
+    """What is above each node, from the top, without runs, branch points and spans of other libraries.
 
     Args:
         connection: Of the store.
@@ -48,11 +50,14 @@ def _climbed(connection: Connection, run_id: str, ids: Sequence[str]) -> dict[st
     wanted = set(ids)
     while wanted:
         rows: Any = connection.execute(
-            select(table.id, table.parent_node_id, table.node_type, table.name).where(
+            select(table.id, table.parent_node_id, table.node_type, table.name, table.step_number).where(
                 table.run_id == run_id, table.id.in_(sorted(wanted))
             )
         )
-        known.update((node_id, (parent, kind, name)) for node_id, parent, kind, name in rows)
+        known.update(
+            (node_id, (parent, kind, named(kind, name, number)))
+            for node_id, parent, kind, name, number in rows
+        )
         parents = {known[node_id][0] for node_id in wanted if node_id in known}
         wanted = {parent for parent in parents if parent is not None and parent not in known}
     return known
@@ -62,7 +67,10 @@ def _derived(connection: Connection, run_id: str) -> dict[str, Above]:
     loaded = load_tree(connection, run_id)
     if loaded is None:
         return {}
-    return {row[_ID]: (row[_PARENT], row[_NODE_TYPE], row[_NAME]) for row in loaded.nodes}
+    return {
+        row[_ID]: (row[_PARENT], row[_NODE_TYPE], named(row[_NODE_TYPE], row[_NAME], row[_STEP_NUMBER]))
+        for row in loaded.nodes
+    }
 
 
 def _path(node_id: str, known: dict[str, Above]) -> list[str]:
@@ -73,5 +81,5 @@ def _path(node_id: str, known: dict[str, Above]) -> list[str]:
         seen.add(at)
         at, kind, name = known[at]
         if kind not in _LEFT_OUT:
-            names.append(decoded(name))
+            names.append(name)
     return names[::-1]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from spandag import semconv
 from spandag.query.ancestors import nearest, phase_of
+from spandag.query.asked import at_least
 from spandag.query.liveness import OPEN, RUNNING, load_tree
 from spandag.query.over_runs import AT_ONCE, has_spent_limit, has_step, newest_answers, with_spent_limit
 from spandag.query.rejections import Rejection, rejections
@@ -95,8 +96,9 @@ def unresolved(store: Store, run: str | None = None, *, limit: int | None = 20) 
         Newest run first; within a run in the order of their start.
 
     Raises:
-        QueryError: No run is meant, or several are.
+        QueryError: No run is meant, or several are, or the limit makes no sense.
     """
+    at_least(0, limit, "the limit")
     nodes = schema.dag_nodes
     with store.connection() as connection:
         answer = partial(unresolved_of, connection)

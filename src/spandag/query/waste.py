@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import Connection
 
 from spandag.query.ancestors import agent_of, nearest
+from spandag.query.asked import at_least, one_of
 from spandag.query.liveness import load_tree
 from spandag.query.over_runs import has_step, newest_answers
 from spandag.query.rejections import rejections
@@ -152,8 +153,10 @@ def waste(store: Store, run: str | None = None, *, limit: int | None = 20, by: B
         Newest run first; runs of which nothing was thrown away are left out.
 
     Raises:
-        QueryError: No run is meant, or several are.
+        QueryError: No run is meant, or several are; or the limit makes no sense, or what it is told by.
     """
+    at_least(0, limit, "the limit")
+    one_of("way to tell it by", by, get_args(By))
     with store.connection() as connection:
         answer = partial(_of_run, connection, by)
         if run is None:

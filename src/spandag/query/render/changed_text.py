@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from os.path import commonprefix
 from typing import NamedTuple
@@ -14,6 +15,10 @@ Pieces = list[tuple[str, bool]]
 """A line as pieces of text, each with whether it differs."""
 
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+_SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 # A line may have many megabytes; what is the same at its ends is cut off before its words are compared.
 _LONG_LINE = 2_000
 _KEPT_OF_LONG_LINE = 80
@@ -63,6 +68,40 @@ def text_rows(a: str, b: str, page: Page, *, context: int = 1) -> list[TextRow]:
             rows.append(TextRow(line, line))
         before_a, before_b = i + 1, j + 1
     return _with_context(rows, context)
+
+
+def alike_note(a: str, b: str) -> str:
+    """What to say of two texts that differ and look the same, with the first characters that differ; else nothing.
+
+    Args:
+        a: The first text.
+        b: The second text.
+    """
+    if a == b or (a.isascii() and b.isascii()) or _look(a) != _look(b):
+        return ""
+    start = _common_start(a, b)
+    if start and (_is_mark(a[start : start + 1]) or _is_mark(b[start : start + 1])):
+        # The letter that it belongs to.
+        start -= 1
+    return f"differs only in characters that look alike: {_codes(a, start)} / {_codes(b, start)}"
+
+
+def _look(text: str) -> str:
+    """A text as one sees it: letters with their accents, nothing invisible, any space a space."""
+    return _SPACES.sub(" ", _INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
+
+
+def _is_mark(character: str) -> bool:
+    """Whether a character is seen on the one before it, or not at all."""
+    return bool(character) and bool(unicodedata.combining(character) or _INVISIBLE.match(character))
+
+
+def _codes(text: str, start: int) -> str:
+    """A character and what belongs to it."""
+    end = start + 1
+    while end < len(text) and _is_mark(text[end]):
+        end += 1
+    return " ".join(f"U+{ord(each):04X}" for each in text[start:end]) or "nothing"
 
 
 def _with_context(rows: Sequence[TextRow], context: int) -> list[TextRow]:

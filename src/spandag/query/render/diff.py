@@ -135,6 +135,8 @@ def _entry(pair: NodePair, below: int, page: Page) -> list[Line]:
     indent = "  " + _indent(pair.depth + 1)
     for text in texts(pair, page):
         lines.append([(indent + text.title, "cyan")])
+        if text.note:
+            lines += page.wrapped([(indent, ""), (text.note, "yellow")], indent)
         lines += (
             _side_by_side(text, indent, page)
             if WIDE <= page.width < ENDLESS

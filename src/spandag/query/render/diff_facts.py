@@ -10,7 +10,7 @@ from spandag.query.diff import Diff, DiffSide, NodePair
 from spandag.query.diff_content import MessageChange
 from spandag.query.liveness import STANDINGS
 from spandag.query.node import Message
-from spandag.query.render.changed_text import TextRow, text_rows
+from spandag.query.render.changed_text import TextRow, alike_note, text_rows
 from spandag.query.render.formats import Glyphs, Page, cost, count, duration, to_text, usd
 from spandag.query.render.marks import mark_of
 from spandag.query.render.node import message_texts
@@ -49,11 +49,13 @@ class Text(NamedTuple):
         title: What it is.
         rows: Its lines.
         left_out: How many further lines there are.
+        note: What one does not see in them; empty where one sees all.
     """
 
     title: str
     rows: list[TextRow]
     left_out: int
+    note: str = ""
 
 
 def entries(diff: Diff) -> list[Entry]:
@@ -243,7 +245,8 @@ def texts(pair: NodePair, page: Page) -> list[Text]:
     result = []
     for title, text_a, text_b in found:
         rows = text_rows(text_a, text_b, page)
-        result.append(Text(page.line(title), rows[:_ROWS], max(len(rows) - _ROWS, 0)))
+        left_out = max(len(rows) - _ROWS, 0)
+        result.append(Text(page.line(title), rows[:_ROWS], left_out, alike_note(text_a, text_b)))
     return result
 
 

@@ -87,7 +87,7 @@ def _entry(entry: Entry, page: Page) -> list[str]:
 
 
 def _fenced(text: Text, mark: str) -> str:
-    lines = [f"@@ {text.title} @@"]
+    lines = [f"@@ {text.title} @@", *([f"  {text.note}"] if text.note else [])]
     for_b: list[str] = []
     for row in text.rows:
         changed = row.a is not None and row.b is not None and not row.is_same

@@ -13,10 +13,12 @@ from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType, Outcome
 
 MOST_ALIKE = 10
-"""How many like siblings in a row are shown; of more, the first two and the last."""
+"""How many like siblings in a row, or like rounds of several, are shown; of more, the first two and the last."""
 
 _FIRST = 2
 _LAST = 1
+# An agent calls its model, then a few tools: of how many siblings a round can consist.
+_LONGEST_ROUND = 6
 # What one wants to see, however often it happens.
 _NOTEWORTHY = frozenset({"failed", "cancelled", INTERRUPTED, Outcome.REJECTED})
 
@@ -25,18 +27,24 @@ class Fold(NamedTuple):
     """Siblings that one line stands for.
 
     Attributes:
-        first: The first of them.
-        number: How many there are, without what is below them.
+        round: What repeats itself: siblings that follow each other, one where each is like the one before; of
+            the first time.
+        times: How often.
         started_at: When the first started, in Unix nanoseconds.
         ended_at: When the last ended; None where one has not ended.
         spent: Tokens, cost and model calls of all of them.
     """
 
-    first: TreeNode
-    number: int
+    round: tuple[TreeNode, ...]
+    times: int
     started_at: int
     ended_at: int | None
     spent: Spent
+
+    @property
+    def telling(self) -> TreeNode:
+        """The one by whose status it is shown: the first that has not simply ended well, else the first."""
+        return next((node for node in self.round if node.status != "completed"), self.round[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +66,16 @@ NO_FOLDS = Folds({}, set())
 def folds(nodes: Sequence[TreeNode]) -> Folds:
     """Find like siblings in a row: of one type, name and status, with the like below them, and no error or redo.
 
+    Also several that follow each other again and again, as a model call and the tools that it asks for.
+
     Args:
         nodes: Of a tree, each after its parent.
     """
     by_first: dict[str, Fold] = {}
     hidden: set[str] = set()
-    for alike in _rows_of_alike(nodes):
-        folded = alike[_FIRST:-_LAST]
-        by_first[folded[0].id] = _fold(folded)
+    for alike, length in _repeated(nodes):
+        folded = alike[_FIRST * length : -_LAST * length]
+        by_first[folded[0].id] = _fold(folded, length)
         hidden.update(node.id for node in folded)
     if hidden:
         for node in nodes:
@@ -74,15 +84,21 @@ def folds(nodes: Sequence[TreeNode]) -> Folds:
     return Folds({node_id: fold for node_id, fold in by_first.items() if _is_top(fold, hidden)}, hidden)
 
 
-def fold_label(fold: Fold, page: Page, label: Line) -> Line:
+def fold_label(fold: Fold, page: Page, labels: Sequence[Line]) -> Line:
     """What stands for folded siblings.
 
     Args:
         fold: The siblings.
         page: Where to.
-        label: Of each of them.
+        labels: Of what repeats itself.
     """
-    return [(f"{page.glyphs.ellipsis} {fold.number:,} more ", "italic"), *label]
+    more = f"{page.glyphs.ellipsis} {fold.times:,} more "
+    if len(labels) == 1:
+        return [(more, "italic"), *labels[0]]
+    line: Line = [(f"{more}{page.glyphs.times} (", "italic")]
+    for place, label in enumerate(labels):
+        line += [(", " if place else "", "italic"), *label]
+    return [*line, (")", "italic")]
 
 
 def fold_took(fold: Fold) -> str:
@@ -90,21 +106,43 @@ def fold_took(fold: Fold) -> str:
     return duration(fold.started_at, fold.ended_at)
 
 
-def _rows_of_alike(nodes: Sequence[TreeNode]) -> Iterator[list[TreeNode]]:
-    """Siblings in a row that are alike and too many to be shown."""
+def _repeated(nodes: Sequence[TreeNode]) -> Iterator[tuple[list[TreeNode], int]]:
+    """Siblings in a row that repeat themselves too often to be shown, with how many of them are a round."""
     likes = _likes(nodes)
-    rows: dict[str | None, list[TreeNode]] = {}
+    below: dict[str | None, list[TreeNode]] = {}
     for node in nodes:
-        parent = node.parent_node_id
-        row = rows.get(parent)
-        like = likes[node.id]
-        if row and like is not None and likes[row[-1].id] == like:
-            row.append(node)
+        below.setdefault(node.parent_node_id, []).append(node)
+    for siblings in below.values():
+        if len(siblings) <= MOST_ALIKE:
             continue
-        if row and len(row) > MOST_ALIKE:
-            yield row
-        rows[parent] = [node]
-    yield from (row for row in rows.values() if len(row) > MOST_ALIKE)
+        same = _same_after([likes[node.id] for node in siblings])
+        start = 0
+        while start < len(siblings):
+            length, times = _round_at(start, same)
+            if times:
+                yield siblings[start : start + times * length], length
+            start += times * length or 1
+
+
+def _same_after(likes: Sequence[int | None]) -> list[list[int]]:
+    """For each length of a round and each place, how many from there on are like what is so much further on."""
+    found = []
+    for length in range(1, _LONGEST_ROUND + 1):
+        same = [0] * (len(likes) + 1)
+        for place in range(len(likes) - length - 1, -1, -1):
+            if likes[place] is not None and likes[place] == likes[place + length]:
+                same[place] = same[place + 1] + 1
+        found.append(same)
+    return found
+
+
+def _round_at(start: int, same: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """The shortest round that begins at a place and comes too often, and how often; never where there is none."""
+    for length, after in enumerate(same, 1):
+        times = after[start] // length + 1
+        if times > MOST_ALIKE:
+            return length, times
+    return 1, 0
 
 
 def _likes(nodes: Sequence[TreeNode]) -> dict[str, int | None]:
@@ -139,14 +177,15 @@ def _is_noteworthy(node: TreeNode) -> bool:
     )
 
 
-def _fold(folded: Sequence[TreeNode]) -> Fold:
+def _fold(folded: Sequence[TreeNode], length: int) -> Fold:
     spent = NOTHING
     for node in folded:
         spent = spent.plus(node.spent)
     ends = [node.ended_at for node in folded]
     ended_at = None if None in ends else max(end for end in ends if end is not None)
-    return Fold(folded[0], len(folded), min(node.started_at for node in folded), ended_at, spent)
+    started_at = min(node.started_at for node in folded)
+    return Fold(tuple(folded[:length]), len(folded) // length, started_at, ended_at, spent)
 
 
 def _is_top(fold: Fold, hidden: set[str]) -> bool:
-    return fold.first.parent_node_id not in hidden
+    return fold.round[0].parent_node_id not in hidden

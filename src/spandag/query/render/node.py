@@ -20,6 +20,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import status_cell
+from spandag.query.render.reasons import kind_and_name
 from spandag.query.resolve import SHORT_ID
 from spandag.query.tree_node import TreeNode
 from spandag.semconv import EXCEPTION_STACKTRACE, NodeType
@@ -81,13 +82,21 @@ def render_node(detail: NodeDetail, page: Page) -> list[Line]:
 
 def _summary(detail: NodeDetail, page: Page) -> list[Line]:
     node, glyphs = detail.node, page.glyphs
-    title: Line = [(f"{node.node_type} ", DIM), (page.line(node.name) or "(no name)", "bold")]
+    kind, name = kind_and_name(node.node_type, node.name, node.step_number, page)
+    title: Line = [(kind, DIM)]
+    if name or kind == node.node_type:
+        title += [(" ", ""), (name or "(no name)", "bold")]
     mark, style = status_cell(node.outcome or node.status, glyphs)
     title += [("  ", ""), (mark, style)]
     facts: dict[str, Any] = {
         "node": node.id,
         "run": f"{detail.run.id}  {page.line(detail.run.name)}".rstrip(),
-        "path": f" {glyphs.dot} ".join(page.line(above.name) or above.node_type for above in detail.path),
+        "path": f" {glyphs.dot} ".join(
+            name or kind
+            for kind, name in (
+                kind_and_name(above.node_type, above.name, above.step_number, page) for above in detail.path
+            )
+        ),
         "agent": node.agent,
         "step": node.step_number if node.node_type == NodeType.STEP else None,
         "attempt": node.attempt,
@@ -111,10 +120,10 @@ def _tokens(detail: NodeDetail) -> str:
     if own is None:
         if not spent.calls:
             return ""
-        calls = f"{spent.calls} model call" + "s" * (spent.calls != 1)
-        return f"{tokens(spent)}: {spent.input_tokens} in, {spent.output_tokens} out ({calls})"
+        calls = f"{spent.calls:,} model call" + "s" * (spent.calls != 1)
+        return f"{tokens(spent)}: {spent.input_tokens:,} in, {spent.output_tokens:,} out ({calls})"
     finer = [
-        f"{number} {name}"
+        f"{number:,} {name}"
         for name, number in (
             ("read from cache", own.cache_read_tokens),
             ("written to cache", own.cache_write_tokens),
@@ -122,10 +131,13 @@ def _tokens(detail: NodeDetail) -> str:
         )
         if number
     ]
-    text = f"{own.input_tokens if own.input_tokens is not None else '?'} in, "
-    text += f"{own.output_tokens if own.output_tokens is not None else '?'} out"
+    text = f"{_number(own.input_tokens)} in, {_number(own.output_tokens)} out"
     text += f" ({', '.join(finer)})" if finer else ""
     return text if own.counted else f"{text}, counted in the call above"
+
+
+def _number(tokens: int | None) -> str:
+    return "?" if tokens is None else f"{tokens:,}"
 
 
 def _cost(detail: NodeDetail, page: Page) -> str:
@@ -139,10 +151,11 @@ def _cost(detail: NodeDetail, page: Page) -> str:
 
 def _child(child: TreeNode, page: Page) -> Line:
     text, style = status_cell(child.outcome or child.status, page.glyphs)
+    kind, name = kind_and_name(child.node_type, child.branch_name or child.name, child.step_number, page)
     return [
         (f"{_INDENT}{child.id if ':' in child.id else child.id[:SHORT_ID]} ", "dim cyan"),
-        (f"{child.node_type} ", DIM),
-        (page.line(child.branch_name or child.name), ""),
+        (f"{kind} " if name else kind, DIM),
+        (name, ""),
         (f"  {text}", style),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spandag.query.render.formats import DIM, Line, Page
 from spandag.query.tree_node import TreeNode
+from spandag.semconv import NodeType
 
 
 def said(page: Page, hypothesis: str | None, requested_by: str | None) -> str:
@@ -44,6 +45,21 @@ def numbered(step: str | None, step_number: int | None, page: Page) -> str:
     """A step's number and name."""
     number = "" if step_number is None else f" {step_number}"
     return f"step{number} {page.line(step) or '(not stored)'}"
+
+
+def kind_and_name(node_type: str, name: str, step_number: int | None, page: Page) -> tuple[str, str]:
+    """What a node is and what it is called; the name of an iteration says nothing that is not above it.
+
+    Args:
+        node_type: One of `spandag.semconv.NodeType`.
+        name: Its name.
+        step_number: Of a step or an iteration.
+        page: Where to.
+    """
+    kind = page.line(node_type, 80)
+    if node_type == NodeType.ITERATION and step_number is not None:
+        return f"{kind} {step_number}", ""
+    return kind, page.line(name)
 
 
 def percent(share: float | None) -> str:

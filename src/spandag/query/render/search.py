@@ -7,6 +7,7 @@ from itertools import groupby
 
 from spandag.query.render.formats import DIM, Line, Page, duration, padded, short_moment, width_of
 from spandag.query.render.marks import status_cell
+from spandag.query.render.reasons import kind_and_name
 from spandag.query.resolve import SHORT_ID
 from spandag.query.search import Hit
 
@@ -44,7 +45,10 @@ def _cells(hit: Hit, page: Page) -> list[tuple[str, str]]:
 
 
 def _where(hit: Hit, page: Page) -> Line:
-    where: Line = [(f"{page.line(hit.node_type, 40)} ", DIM), (page.line(hit.name, 80), "bold")]
+    kind, name = kind_and_name(hit.node_type, hit.name, hit.step_number, page)
+    where: Line = [(kind, DIM)]
+    if name:
+        where += [(" ", ""), (name, "bold")]
     if hit.error_type:
         where.append((f"  {page.line(hit.error_type, 80)}", "red"))
     if hit.path:

@@ -25,7 +25,9 @@ from spandag.query.render.table import Cell, Column, table
 from spandag.query.resolve import SHORT_ID
 from spandag.query.show import ModelUse, NodeError, RelatedRun, RunSummary, StepSummary
 from spandag.query.spent import Spent
-from spandag.semconv import NodeType
+from spandag.query.waste import THROWN_AWAY
+from spandag.semconv import NodeType, Outcome
+from spandag.store.derive import SUPERSEDED
 
 _INDENT = "  "
 _GAP = "  "
@@ -33,6 +35,7 @@ _MOST_STEPS = 30
 _MOST_REDOS = 10
 _MOST_FORKS = 10
 _MOST_LABEL = 12
+_DEEPEST = 8
 # Before they are counted, in the order in which they are below each other.
 _ORDER = (
     NodeType.RUN,
@@ -147,27 +150,27 @@ def _steps(summary: RunSummary, page: Page) -> list[Line]:
             )
         )
 
-    def add_step(step: StepSummary, indent: str) -> None:
-        number = "" if step.step_number is None else f" {step.step_number}"
-        took = duration(step.started_at, step.ended_at)
-        label = f"{indent}step{number} {page.line(step.step)}"
-        # One within an attempt that was done again is no part of what counted.
-        style = DIM if step.disposition == "superseded" else ""
-        add(label, style, step.outcome or step.status, step.spent, took, step.attempts)
+    def add_steps(of_phase: Sequence[StepSummary], level: int) -> None:
+        for step, depth in _nested(of_phase):
+            number = "" if step.step_number is None else f" {step.step_number}"
+            took = duration(step.started_at, step.ended_at)
+            label = f"{_INDENT * min(level + depth, _DEEPEST)}step{number} {page.line(step.step)}"
+            # One within an attempt that was done again is no part of what counted.
+            style = DIM if step.disposition == SUPERSEDED else ""
+            status = _became(step.outcome or step.status, step.disposition)
+            add(label, style, status, step.spent, took, step.attempts)
 
     for phase in summary.phases:
         add(
             f"phase {page.line(phase.name)}",
-            "bold",
-            phase.status,
+            DIM if phase.disposition == SUPERSEDED else "bold",
+            _became(phase.status, phase.disposition),
             phase.spent,
             duration(phase.started_at, phase.ended_at),
         )
-        for step in steps.pop(phase.node_id, ()):
-            add_step(step, _INDENT)
+        add_steps(steps.pop(phase.node_id, ()), 1)
     for left in steps.values():
-        for step in left:
-            add_step(step, "")
+        add_steps(left, 0)
     if not rows:
         return []
     columns = (
@@ -181,6 +184,26 @@ def _steps(summary: RunSummary, page: Page) -> list[Line]:
     shown = table(columns, rows[:_MOST_STEPS], _narrower(page))[1:]
     title = "phases and steps" if summary.phases and summary.steps else "steps" if summary.steps else "phases"
     return _section(title, [*_indented(shown, page), *_more(len(rows) - _MOST_STEPS, page)])
+
+
+def _nested(steps: Sequence[StepSummary]) -> Iterator[tuple[StepSummary, int]]:
+    """Steps, each followed by those within it, with how many of these it is within itself."""
+    ids = {step.step_node_id for step in steps}
+    within: dict[str | None, list[StepSummary]] = {}
+    for step in steps:
+        around = step.enclosing_step_node_id
+        within.setdefault(around if around in ids else None, []).append(step)
+    to_come = [(step, 0) for step in reversed(within.get(None, ()))]
+    while to_come:
+        step, depth = to_come.pop()
+        yield step, depth
+        to_come.extend((inner, depth + 1) for inner in reversed(within.get(step.step_node_id, ())))
+
+
+def _became(status: str, disposition: str | None) -> str:
+    """What to say of a step or phase: that it went well is no news where it was thrown away."""
+    went_well = status in (Outcome.ACCEPTED, "completed")
+    return disposition if went_well and disposition in THROWN_AWAY else status
 
 
 def _redos(redos: Sequence[Redo], page: Page) -> list[Line]:
@@ -210,7 +233,7 @@ def _errors(errors: Sequence[NodeError], number: int, page: Page) -> list[Line]:
                 (f"{_INDENT}{failed.node_id[:SHORT_ID]} ", "dim cyan"),
                 (f"{failed.node_type} ", DIM),
                 (f"{page.line(failed.name, 40)} ", ""),
-                (text, "dim red" if failed.disposition == "superseded" else "red"),
+                (text, "dim red" if failed.disposition == SUPERSEDED else "red"),
             ],
             _INDENT * 2,
         )

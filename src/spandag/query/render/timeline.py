@@ -167,10 +167,10 @@ class _Drawing:
         return self._row(node.started_at, bar, style, took, text, node.disposition)
 
     def _of_fold(self, fold: Fold) -> _Row:
-        node = fold.first
+        node = fold.telling
         mark, style = mark_of(node.outcome or node.status, self._glyphs)
-        label = node_label(node, self._page, several=False, numbered=False)
-        text: Line = [(f"{mark} ", style), (_indent(node.depth), ""), *fold_label(fold, self._page, label)]
+        labels = [node_label(each, self._page, several=False, numbered=False) for each in fold.round]
+        text: Line = [(f"{mark} ", style), (_indent(node.depth), ""), *fold_label(fold, self._page, labels)]
         bar = self._scale.bar(fold.started_at, fold.ended_at, self._bar)
         took = duration(fold.started_at, fold.ended_at)
         return self._row(fold.started_at, bar, style, took, text, node.disposition)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from spandag.query.render.formats import DIM, Line, Page, cost, duration, moment, tokens
 from spandag.query.render.marks import mark_of
 from spandag.query.render.reasons import error, numbered, said
 from spandag.query.trajectories import Action, Trajectory
+from spandag.query.waste import THROWN_AWAY, WasteReason
+from spandag.semconv import Outcome
 
 _MOST_ACTIONS = 30
 _MOST_OF_AN_ERROR = 200
+_THROWN_AWAY = "thrown away"
 
 
 def render_trajectories(trajectories: Sequence[Trajectory], page: Page) -> list[Line]:
@@ -26,8 +29,7 @@ def render_trajectories(trajectories: Sequence[Trajectory], page: Page) -> list[
 
 def _trajectory(each: Trajectory, page: Page) -> list[Line]:
     glyphs = page.glyphs
-    what = each.outcome if each.outcome and each.status == "completed" else each.status
-    mark, style = mark_of(what, glyphs)
+    what, mark, style = _what(each, page)
     where = [
         moment(each.started_at),
         f"run {page.line(each.run_name, 60)}" if each.run_name else "",
@@ -44,12 +46,8 @@ def _trajectory(each: Trajectory, page: Page) -> list[Line]:
             ]
         )
     ]
-    why = said(page, each.hypothesis, each.requested_by) if what == "rejected" else ""
-    if why:
-        lines += page.wrapped([("  ", ""), (f"rejected: {why}", "yellow")], "    ")
-    failure = error(page, each.error_type, each.error_message)
-    if failure:
-        lines += page.wrapped([("  ", ""), (f"failed: {failure}", "red")], "    ")
+    for text, style in _why(each, what, page):
+        lines += page.wrapped([("  ", ""), (text, style)], "    ")
     lines.append(page.cut([("  did: ", DIM), *_actions(each.actions, page)]))
     calls = each.spent.calls
     facts = [
@@ -64,6 +62,42 @@ def _trajectory(each: Trajectory, page: Page) -> list[Line]:
     if took:
         lines.append(page.cut([("  took: ", DIM), (took, "")]))
     return lines
+
+
+def _what(each: Trajectory, page: Page) -> tuple[str, str, str]:
+    """What became of it in a word, with its mark and style."""
+    is_told_by_outcome = each.status == "completed" or each.outcome == Outcome.REJECTED
+    what = each.outcome if each.outcome and is_told_by_outcome else each.status
+    if each.disposition in THROWN_AWAY and what in (Outcome.ACCEPTED, "completed"):
+        # What was well done is no example to follow where nothing of it was kept.
+        return (_THROWN_AWAY, *mark_of("abandoned", page.glyphs))
+    return (what, *mark_of(what, page.glyphs))
+
+
+def _why(each: Trajectory, what: str, page: Page) -> Iterator[tuple[str, str]]:
+    """Why it came to that, in lines with their style."""
+    reason = each.reason
+    if what == Outcome.REJECTED:
+        words = said(page, each.hypothesis, each.requested_by)
+        if words:
+            yield f"rejected: {words}", "yellow"
+    elif what == _THROWN_AWAY and reason is not None:
+        yield f"{_THROWN_AWAY}: the work around it {_became(reason, page)}", "yellow"
+    failure = error(page, each.error_type, each.error_message)
+    if failure or (each.status == "failed" and what != each.status):
+        yield ": ".join(part for part in ("failed", failure) if part), "red"
+    elif what == Outcome.FAILED and each.status != what and reason is not None:
+        # It did its own part well.
+        yield f"the step {_became(reason, page)}", "red"
+
+
+def _became(reason: WasteReason, page: Page) -> str:
+    """What became of an attempt, and why."""
+    if reason.outcome == Outcome.REJECTED:
+        return f"was rejected: {said(page, reason.hypothesis, reason.requested_by)}".removesuffix(": ")
+    if reason.outcome == Outcome.CANCELLED:
+        return "was cancelled"
+    return f"failed: {error(page, reason.error_type, reason.error_message)}".removesuffix(": ")
 
 
 def _actions(actions: Sequence[Action], page: Page) -> Line:

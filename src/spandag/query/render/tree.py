@@ -20,7 +20,7 @@ from spandag.query.render.formats import (
     width_of,
 )
 from spandag.query.render.marks import status_cell
-from spandag.query.render.reasons import error_of, redo_line
+from spandag.query.render.reasons import error_of, kind_and_name, redo_line
 from spandag.query.resolve import SHORT_ID
 from spandag.query.runs import Run
 from spandag.query.tree import Tree
@@ -161,12 +161,13 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> 
             prefix = below[parent_id] + (glyphs.corner if last else glyphs.tee)
             continued = below[parent_id] + (glyphs.blank if last else glyphs.bar)
         below[node.id] = continued
-        label = node_label(node, page, several=node.step_node_id in with_redo, numbered=fold is None)
         if fold is not None:
-            status = _status(node, glyphs, several=False)
+            labels = [node_label(each, page, several=False, numbered=False) for each in fold.round]
+            status = _status(fold.telling, glyphs, several=False)
             cells = (fold_took(fold), tokens(fold.spent), cost(fold.spent, glyphs))
-            rows.append(_Row(node, prefix, continued, fold_label(fold, page, label), status, cells))
+            rows.append(_Row(node, prefix, continued, fold_label(fold, page, labels), status, cells))
             continue
+        label = node_label(node, page, several=node.step_node_id in with_redo)
         if ids:
             shown = node.id if _is_branch_point(node) else node.id[:SHORT_ID]
             label = [(f"{shown} ", "dim cyan"), *label]
@@ -194,13 +195,12 @@ def node_label(node: TreeNode, page: Page, *, several: bool, numbered: bool = Tr
     """
     if _is_branch_point(node):
         return redo_line(page, node.branch_name, node.hypothesis, node.requested_by)
-    name = page.line(node.name)
+    kind, name = kind_and_name(node.node_type, node.name, node.step_number, page)
     style = "bold" if node.node_type in _BOLD_NAMES else ""
-    kind = node.node_type
-    if kind in (NodeType.STEP, NodeType.ITERATION) and node.step_number is not None:
-        kind = f"{kind} {node.step_number}" if numbered else kind
-        # An iteration is named after its agent, whose line is above.
-        name = "" if node.node_type == NodeType.ITERATION else name
+    if node.node_type == NodeType.STEP and node.step_number is not None:
+        kind = f"{kind} {node.step_number}"
+    if not numbered:
+        kind = node.node_type
     label: Line = [(kind, _TYPE_STYLES.get(node.node_type, DIM))]
     if name:
         label += [(" ", ""), (name, style)]
