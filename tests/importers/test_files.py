@@ -394,8 +394,8 @@ def test_of_a_broken_file_nothing_is_written_and_its_line_is_named(
                 {
                     "table": "dag_edges",
                     "run_id": json.loads(lines[0])["run_id"],
-                    "from_node_id": "a",
-                    "to_node_id": "b",
+                    "from_node_id": "a" * 16,
+                    "to_node_id": "b" * 16,
                     "dependency_type": "parallel",
                 }
             ),

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 from spandag import semconv
 from spandag.query.text import decoded, parsed
 from spandag.semconv import NodeType
-
-MESSAGE = "message"
-"""Value of ``messages.format`` of what is JSON of the conventions; the other is ``text``."""
+from spandag.store.rows import MESSAGE
 
 _TOOLS = frozenset({NodeType.TOOL, NodeType.CODE})
 # By direction: where a list of messages stands, where a text does, and where that of a tool.
