@@ -221,3 +221,27 @@ def test_what_is_long_is_written_as_it_comes(capsysbinary: pytest.CaptureFixture
     write_lines(lines())
 
     assert written == [200_001] * 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export"],
+        ["export", "--format", "jsonl"],
+        ["runs", "--json"],
+        ["tree", "--json"],
+        ["replay", "--json"],
+    ],
+)
+def test_json_of_others_cannot_control_a_terminal(
+    ask: Ask, provider: TracerProvider, command: list[str]
+) -> None:
+    name = "a\x9b2J\u202eb\U000e0041"
+    with api.run(name), api.tool("t") as tool:
+        tool.span.set_attribute("said", name)
+    provider.force_flush()
+
+    out = ask(*command).stdout
+
+    assert "\\u009b2J\\u202eb\\udb40\\udc41" in out
+    assert not set("\x9b\u202e\U000e0041") & set(out)

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from spandag import semconv
-from spandag.query.export_content import Said, as_json_text, content_attributes
+from spandag.query.export_content import Said, content_attributes
 from spandag.query.export_rows import AT_ONCE, rows_of_nodes
-from spandag.query.text import decoded, parsed
+from spandag.query.text import decoded, json_text, parsed
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, schema
 from spandag.store.rows import EventRow, LinkRow, NodeMessagesRow, NodeRow
@@ -76,7 +76,7 @@ def export_otlp(store: Store, run_ids: Sequence[str], exported: Exported | None 
             for resource_spans in _of_run(connection, run_id, counts):
                 if before is not None:
                     yield before + ","
-                before = as_json_text(resource_spans)
+                before = json_text(resource_spans)
     if before is not None:
         yield before
     yield LAST_LINE
