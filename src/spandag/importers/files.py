@@ -79,11 +79,12 @@ def import_file(
         writer = Writer(store)
         try:
             _admit(writer, lines, run_ids, restore)
+            seen: set[int] = set()
             written = 0
             for batch in batches():
                 writer.write(batch, derive=False)
                 written += len(batch.dag_nodes)
-                imported.count(batch)
+                imported.count(batch, seen)
                 if progress is not None:
                     progress(written, nodes)
             for run_id in sorted(run_ids):
