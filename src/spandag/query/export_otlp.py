@@ -169,7 +169,8 @@ def _span(row: NodeRow, details: _Details) -> dict[str, Any]:
     }
     content = content_attributes(row.node_type, details.said.get(row.id, {}), previews)
     events = sorted(details.events.get(row.id, ()), key=lambda event: event.seq)
-    flags = int(meta.get("flags") or 0) & 0xFF | CONTEXT_HAS_IS_REMOTE
+    said = meta.get("flags")
+    flags = (said if isinstance(said, int) else 0) & 0xFF | CONTEXT_HAS_IS_REMOTE
     if meta.get("remote_parent"):
         flags |= CONTEXT_IS_REMOTE
     span: dict[str, Any] = {
