@@ -146,6 +146,10 @@ class NodeType:
     SPAN: Final = "span"
 
 
+NODE_TYPES: Final = tuple(value for name, value in vars(NodeType).items() if name.isupper())
+"""The types of nodes that there are."""
+
+
 SPANDAG_RUN_TASK: Final = "spandag.run.task"
 SPANDAG_INPUT: Final = "spandag.input"
 SPANDAG_OUTPUT: Final = "spandag.output"
@@ -178,6 +182,9 @@ class Outcome:
     FAILED: Final = "failed"
     CANCELLED: Final = "cancelled"
 
+
+OUTCOMES: Final = tuple(value for name, value in vars(Outcome).items() if name.isupper())
+"""The outcomes that an attempt can have."""
 
 SPANDAG_LINK_TYPE: Final = "spandag.link.type"
 

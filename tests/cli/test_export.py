@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from spandag_test_databases import connected
 
 import spandag as api
 from spandag.cli import cli
+from spandag.cli.export import write_lines
 from spandag.export import SpandagSpanExporter
 from spandag.store.schema import metadata
 from spandag.workflow.scope import use_tracer_provider
@@ -176,8 +178,6 @@ def test_misuse_is_one_line_and_exit_code_2(
 
 
 def test_a_file_is_utf_8_whatever_the_terminal_has(redone: str, environment: None) -> None:
-    import os
-
     done = subprocess.run(
         [SPANDAG, "export", "--format", "dot"],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
@@ -188,12 +188,60 @@ def test_a_file_is_utf_8_whatever_the_terminal_has(redone: str, environment: Non
     assert "“try a power law ✓”" in done.stdout.decode()
 
 
-def test_a_reader_that_goes_away_is_no_error(redone: str) -> None:
+@pytest.mark.parametrize("kind", ["otlp-json", "jsonl"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_error(provider: TracerProvider, kind: str, unbuffered: str) -> None:
+    with api.run("more than a pipe holds"):
+        for _ in range(20):
+            provider.get_tracer("http").start_span("GET", attributes={"page": "x" * 16_000}).end()
+    provider.force_flush()
+
     with subprocess.Popen(
-        [SPANDAG, "export"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [SPANDAG, "export", "--format", kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
     ) as process:
         assert process.stdout is not None
+        assert process.stdout.read(10)
         process.stdout.close()
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_what_is_long_is_written_as_it_comes(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    written = []
+
+    def lines() -> Iterator[str]:
+        for _ in range(3):
+            yield "é" * 100_000
+            written.append(len(capsysbinary.readouterr().out))
+
+    write_lines(lines())
+
+    assert written == [200_001] * 3
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export"],
+        ["export", "--format", "jsonl"],
+        ["runs", "--json"],
+        ["tree", "--json"],
+        ["replay", "--json"],
+    ],
+)
+def test_json_of_others_cannot_control_a_terminal(
+    ask: Ask, provider: TracerProvider, command: list[str]
+) -> None:
+    name = "a\x9b2J\u202eb\U000e0041"
+    with api.run(name), api.tool("t") as tool:
+        tool.span.set_attribute("said", name)
+    provider.force_flush()
+
+    out = ask(*command).stdout
+
+    assert "\\u009b2J\\u202eb\\udb40\\udc41" in out
+    assert not set("\x9b\u202e\U000e0041") & set(out)

@@ -320,6 +320,21 @@ def test_a_run_of_many_pages_comes_whole(
         assert said[-1][0] == said[-1][1]
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "otlp-json"])
+def test_what_comes_twice_in_a_file_counts_once(
+    kind: str, source: str, new_store_url: Callable[[], str]
+) -> None:
+    lines = exported(source, kind)
+    once = imported(new_store_url(), "\n".join(lines))
+
+    # JSON lines after each other, and documents as a Collector writes them.
+    text = "\n".join(lines if kind == "jsonl" else ["".join(lines)])
+    twice = imported(new_store_url(), f"{text}\n{text}")
+
+    assert twice == once
+    assert (once.nodes, once.redos) == (9, 1)
+
+
 # --- from where ---------------------------------------------------------------------------
 
 
@@ -374,6 +389,8 @@ def test_of_a_broken_file_nothing_is_written_and_its_line_is_named(
         f"line {len(lines)}: it breaks off: the end of run": lines[:-1],
         f"line {len(lines) - 1}: rows are missing: ": [*lines[:-2], lines[-1]],
         "line 1: it is neither OTLP JSON nor JSON lines of spandag": lines[1:],
+        "line 1: it is not whole JSON (Unterminated string": [lines[0][:30], *lines[1:]],
+        "line 1: it is not whole JSON (Expecting": [lines[0][:10]],
         "line 2: there is no table 'dogs'": [lines[0], '{"table": "dogs"}', *lines[1:]],
         "line 2: dag_nodes has no column 'colour'": [
             lines[0],
@@ -394,8 +411,8 @@ def test_of_a_broken_file_nothing_is_written_and_its_line_is_named(
                 {
                     "table": "dag_edges",
                     "run_id": json.loads(lines[0])["run_id"],
-                    "from_node_id": "a",
-                    "to_node_id": "b",
+                    "from_node_id": "a" * 16,
+                    "to_node_id": "b" * 16,
                     "dependency_type": "parallel",
                 }
             ),

@@ -117,6 +117,18 @@ def test_names_of_others_cannot_break_out_of_a_drawing(recording: Recording) -> 
     assert 'run a\\"] --> x <b>' in box
 
 
+def test_what_looks_like_an_entity_is_drawn_as_it_is_called(recording: Recording) -> None:
+    name = "&lt;x&gt; &#0; #lt; R&D"
+    with spandag.run(name):
+        pass
+
+    [box] = [line for line in render_dot(graph(recording)) if line.strip().startswith("n1 ")]
+    assert '"run &amp;lt;x&amp;gt; &amp;#0; #lt; R&amp;D\\n' in box
+    assert " &amp;lt;x&amp;gt; " in next(render_dot(graph(recording)))
+    [box] = [line for line in render_mermaid(graph(recording)) if line.strip().startswith("n1")]
+    assert '["run #38;lt;x#38;gt; #38;#35;0; #35;lt; R#38;D<br/>' in box
+
+
 def test_a_redo_whose_step_is_missing_hangs_below_what_is_above(recording: Recording) -> None:
     attributes = {
         semconv.SPANDAG_NODE_TYPE: "step",

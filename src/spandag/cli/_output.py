@@ -18,6 +18,7 @@ from rich.style import Style
 from spandag.cli._options import same_store
 from spandag.query import as_json
 from spandag.query.render import ENDLESS, Line, Page
+from spandag.query.text import safe_json
 
 _AT_ONCE = 500
 
@@ -85,11 +86,11 @@ def print_json(answer: Any, *, indent: int | None = 2) -> None:
         indent: How far what is inside is indented; None for all of it on one line.
     """
     value = as_json(answer)
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    text = safe_json(json.dumps(value, ensure_ascii=False, indent=indent))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        # Lone surrogates, or an output that is not Unicode.
+        # An output that is not Unicode.
         text = json.dumps(value, indent=indent)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spandag.store import Store
 
 _OTLP, _JSONL, _MERMAID, _DOT = "otlp-json", "jsonl", "mermaid", "dot"
-_AT_ONCE = 256
+_AT_ONCE = 65_536
 
 
 @click.command()
@@ -86,10 +86,10 @@ def _write_runs(opened: Store, run_ids: list[str], kind: str) -> None:
     from spandag.cli._output import say
 
     if kind == _JSONL:
-        _write(query.export_jsonl(opened, run_ids))
+        write_lines(query.export_jsonl(opened, run_ids))
     else:
         exported = query.Exported()
-        _write(query.export_otlp(opened, run_ids, exported))
+        write_lines(query.export_otlp(opened, run_ids, exported))
         if exported.open:
             spans = "a span has" if exported.open == 1 else f"{exported.open:,} spans have"
             say(f"{spans} not ended, and no end is written of them")
@@ -104,7 +104,7 @@ def _draw(opened: Store, run: str, kind: str, depth: int | None, whole: bool) ->
     from spandag.query.render.mermaid import MOST_EDGES
 
     graph = query.graph_of_tree(query.tree(opened, run), depth=depth, whole=whole)
-    _write(render_mermaid(graph) if kind == _MERMAID else render_dot(graph))
+    write_lines(render_mermaid(graph) if kind == _MERMAID else render_dot(graph))
     left_out = [
         (graph.repeated, "that repeat what is before them (--whole shows them)"),
         (graph.deeper, "that are deeper"),
@@ -120,19 +120,35 @@ def _draw(opened: Store, run: str, kind: str, depth: int | None, whole: bool) ->
         )
 
 
-def _write(lines: Iterable[str]) -> None:
-    """Write lines as they come, in UTF-8 whatever the terminal has: it is a file's content."""
-    out = sys.stdout.buffer
+def write_lines(lines: Iterable[str]) -> None:
+    """Write lines as they come, in UTF-8 whatever the terminal has: it is a file's content.
+
+    Args:
+        lines: Without their line ends.
+    """
     waiting: list[str] = []
+    size = 0
     try:
         for line in lines:
             waiting.append(line)
-            if len(waiting) >= _AT_ONCE:
-                out.write(("\n".join(waiting) + "\n").encode())
+            # A line can be one of a table or a thousand spans.
+            size += len(line)
+            if size >= _AT_ONCE:
+                _write_all(waiting)
                 waiting.clear()
-        if waiting:
-            out.write(("\n".join(waiting) + "\n").encode())
-        out.flush()
+                size = 0
+        _write_all(waiting)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Of one with a number click makes an end of its own.
         raise BrokenPipeError from None
+
+
+def _write_all(lines: Sequence[str]) -> None:
+    """Write some lines, also where Python does not buffer.
+
+    There a write that the reader interrupts by going away ends early, and only the next one fails.
+    """
+    left = memoryview("".join(f"{line}\n" for line in lines).encode())
+    while left:
+        left = left[sys.stdout.buffer.write(left) :]

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spandag import semconv
-from spandag.semconv import NodeType, Operation
-
-_NODE_TYPES = frozenset(value for name, value in vars(NodeType).items() if name.isupper())
+from spandag.semconv import NODE_TYPES, NodeType, Operation
 
 _OF_OPERATION = {
     Operation.CHAT: NodeType.LLM,
@@ -46,7 +44,7 @@ _NAMED_BY: dict[str, tuple[str, ...]] = {
 def node_type_of(attributes: Mapping[str, Any]) -> str:
     """The type of a span's node; other conventions are translated before (`spandag.export.foreign`)."""
     said = attributes.get(semconv.SPANDAG_NODE_TYPE)
-    if isinstance(said, str) and said in _NODE_TYPES:
+    if isinstance(said, str) and said in NODE_TYPES:
         return said
     operation = attributes.get(semconv.GEN_AI_OPERATION_NAME)
     return _OF_OPERATION.get(operation, NodeType.SPAN) if isinstance(operation, str) else NodeType.SPAN

@@ -10,12 +10,9 @@ from typing import Any, NamedTuple
 from spandag import semconv
 from spandag.export.values import shown, text
 from spandag.scrub import redacted_value
+from spandag.store.rows import HASH_SIZE, MESSAGE, TEXT
 from spandag.store.text import storable, to_json, unquoted
 
-MESSAGE = "message"
-TEXT = "text"
-
-_HASH_SIZE = 16
 _FINISH_REASON = "finish_reason"
 _LISTS_OF_MESSAGES = frozenset(
     {
@@ -86,6 +83,16 @@ def content_of(values: Mapping[str, Any], *, scrub: bool) -> Content:
     return Content(entries, previews.get("input"), previews.get("output"))
 
 
+def hash_of(kind: str, content: str) -> bytes:
+    """What a message is known by in its run.
+
+    Args:
+        kind: Its format, which is part of it: a text may look like a message.
+        content: As the store keeps it.
+    """
+    return blake2b(content.encode(), digest_size=HASH_SIZE, person=kind.encode()).digest()
+
+
 def _messages(value: object) -> Sequence[Any] | None:
     """The messages of a list, or of the JSON of one; None where it is neither."""
     if isinstance(value, list | tuple):
@@ -117,9 +124,7 @@ def _message_entry(message: Any) -> Entry:
 
 
 def _entry(kind: str, role: str | None, content: str) -> Entry:
-    # The format is part of the hash: a text may look like a message.
-    digest = blake2b(content.encode(), digest_size=_HASH_SIZE, person=kind.encode()).digest()
-    return Entry(digest, role, kind, content)
+    return Entry(hash_of(kind, content), role, kind, content)
 
 
 def _shown(message: Any) -> str:

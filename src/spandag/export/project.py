@@ -28,7 +28,7 @@ from spandag.export.values import (
     time_ns,
 )
 from spandag.scrub import redacted, redacted_value
-from spandag.semconv import NodeType, Outcome
+from spandag.semconv import OUTCOMES, NodeType, Outcome
 from spandag.store.rows import (
     RECORDED,
     Batch,
@@ -144,7 +144,9 @@ class _Projection:
             step_id = named(get(semconv.SPANDAG_STEP_ID), MAX_KEY) if redo is None else redo.step_id
             number = integer(get(semconv.SPANDAG_STEP_NUMBER))
             attempt = integer(get(semconv.SPANDAG_STEP_ATTEMPT)) if redo is None else redo.attempt
-            outcome = named(get(semconv.SPANDAG_ATTEMPT_OUTCOME))
+            said_outcome = get(semconv.SPANDAG_ATTEMPT_OUTCOME)
+            # Anything else stays what it is: an attribute.
+            outcome = said_outcome if said_outcome in OUTCOMES else None
         elif node_type == NodeType.ITERATION:
             number = integer(get(semconv.SPANDAG_ITERATION_NUMBER))
         node = NodeRow(

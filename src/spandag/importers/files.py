@@ -14,6 +14,7 @@ from spandag.importers import jsonl
 from spandag.importers.imported import Imported
 from spandag.importers.lines import ImportFileError, Lines, opened
 from spandag.importers.otlp_json import SIGNALS, NotOtlpError, spans_of
+from spandag.query.export_jsonl import FORMAT
 from spandag.query.export_otlp import FIRST_LINE, LAST_LINE
 from spandag.query.resolve import SHORT_ID
 from spandag.store import Writer
@@ -23,6 +24,7 @@ JSONL = "jsonl"
 OTLP_JSON = "otlp-json"
 
 _AT_ONCE = 1000
+_FIRST_OF_OURS = f'{{"format":"{FORMAT}"'
 _SHOWN = 3
 
 Batches = Callable[[], Iterator[Batch]]
@@ -77,16 +79,12 @@ def import_file(
         writer = Writer(store)
         try:
             _admit(writer, lines, run_ids, restore)
-            seen: set[tuple[str, bytes]] = set()
+            seen: set[int] = set()
             written = 0
             for batch in batches():
                 writer.write(batch, derive=False)
                 written += len(batch.dag_nodes)
-                # Batches of one run can repeat its messages.
-                again = len(seen.intersection(batch.messages))
-                seen.update(batch.messages)
-                imported.count(batch)
-                imported.messages -= again
+                imported.count(batch, seen)
                 if progress is not None:
                     progress(written, nodes)
             for run_id in sorted(run_ids):
@@ -120,7 +118,9 @@ def _recognised(lines: Lines) -> tuple[str, Batches]:
         return OTLP_JSON, lambda: _projected(_spans(lines, _items_as_exported(lines)))
     try:
         said = json.loads(first)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if _is_like_ours(first):
+            raise lines.problem(f"it is not whole JSON ({error})", number) from error
         said = _whole(lines)
         document = said
         return OTLP_JSON, lambda: _projected(_spans(lines, _items(lines, document, None)))
@@ -128,6 +128,12 @@ def _recognised(lines: Lines) -> tuple[str, Batches]:
         return JSONL, lambda: jsonl.batches_of(lines)
     _require_otlp(lines, said, number)
     return OTLP_JSON, lambda: _projected(_spans(lines, _items_of_lines(lines)))
+
+
+def _is_like_ours(first: str) -> bool:
+    """Whether a first line that is no JSON starts as one of JSON lines does, or stops before that."""
+    start = first.replace(" ", "")[: len(_FIRST_OF_OURS)]
+    return len(start) > len('{"') and _FIRST_OF_OURS.startswith(start)
 
 
 def _whole(lines: Lines) -> Any:

@@ -32,12 +32,27 @@ class Imported:
     redos: int = 0
     forks: int = 0
 
-    def count(self, batch: Batch) -> None:
-        """Count what a batch has but for its runs, which can be in several."""
-        branch_points = sum(node.id.startswith(BRANCH_POINT_PREFIX) for node in batch.dag_nodes)
-        self.nodes += len(batch.dag_nodes) - branch_points
-        self.events += len(batch.execution_events)
-        self.messages += len(batch.messages)
-        self.cost_records += len(batch.cost_records)
+    def count(self, batch: Batch, seen: set[int]) -> None:
+        """Count what a batch has but for its runs, each row once however often it comes.
+
+        Args:
+            batch: What was written.
+            seen: What had been counted before; grows.
+        """
+
+        def is_new(kind: str, key: tuple[object, ...]) -> bool:
+            # A number rather than the key itself: of a run of 100,000 nodes there are many.
+            known = hash((kind, key))
+            if known in seen:
+                return False
+            seen.add(known)
+            return True
+
+        nodes = [node for node in batch.dag_nodes if is_new("node", node[:2])]
+        branch_points = sum(node.id.startswith(BRANCH_POINT_PREFIX) for node in nodes)
+        self.nodes += len(nodes) - branch_points
         self.redos += branch_points
-        self.forks += sum(branch.kind == "fork" for branch in batch.branches)
+        self.events += sum(is_new("event", event[:3]) for event in batch.execution_events)
+        self.messages += sum(is_new("message", key) for key in batch.messages)
+        self.cost_records += sum(is_new("cost", cost[:2]) for cost in batch.cost_records)
+        self.forks += sum(branch.kind == "fork" and is_new("branch", branch[:2]) for branch in batch.branches)

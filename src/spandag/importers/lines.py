@@ -17,10 +17,17 @@ STDIN = "-"
 _GZIP = b"\x1f\x8b"
 _SQLITE = b"SQLite format 3\x00"
 _BOM = "\ufeff"
+_MOST_SHOWN = 60
 
 
 class ImportFileError(ValueError):
     """A file cannot be imported; the message is one line and says why, and where."""
+
+
+def shown(value: Any) -> str:
+    """What a file says, for a message of one line: not all of it, and nothing that controls a terminal."""
+    text = repr(value if isinstance(value, int | float | str) or value is None else json.dumps(value))
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 class Lines:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spandag import semconv
-from spandag.query.text import decoded, parsed
+from spandag.query.text import decoded, json_text, parsed
 from spandag.semconv import NodeType
-
-MESSAGE = "message"
-"""Value of ``messages.format`` of what is JSON of the conventions; the other is ``text``."""
+from spandag.store.rows import MESSAGE
 
 _TOOLS = frozenset({NodeType.TOOL, NodeType.CODE})
 # By direction: where a list of messages stands, where a text does, and where that of a tool.
@@ -95,19 +93,9 @@ def _is_list(text: str) -> bool:
 
 
 def _list(messages: Sequence[Said]) -> str:
-    return as_json_text(
+    return json_text(
         [
             parsed(message.content) if message.format == MESSAGE else decoded(message.content)
             for message in messages
         ]
     )
-
-
-def as_json_text(value: Any) -> str:
-    """JSON that can stand in any text: half a character (a lone surrogate) is an escape in it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":"))
-    return text

@@ -8,7 +8,6 @@ there were (``end``, ``rows``). What is NULL is left out. Text is in the form in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from sqlalchemy import JSON, Boolean, Connection, LargeBinary, Table, select
 from spandag._version import __version__
 from spandag.query.export_rows import rows_of_run
 from spandag.query.liveness import alive_writers
+from spandag.query.text import json_text, safe_json
 from spandag.store import Store, schema
 from spandag.store.statements import FACT_TABLES
 
@@ -36,12 +36,12 @@ def export_jsonl(store: Store, run_ids: Sequence[str]) -> Iterator[str]:
     """
     for run_id in run_ids:
         with store.connection() as connection:
-            yield _json({"format": FORMAT, "version": VERSION, "spandag": __version__, "run_id": run_id})
+            yield json_text({"format": FORMAT, "version": VERSION, "spandag": __version__, "run_id": run_id})
             count = 0
             for line in _rows(connection, run_id):
                 count += 1
                 yield line
-            yield _json({"end": run_id, "rows": count})
+            yield json_text({"end": run_id, "rows": count})
 
 
 def _rows(connection: Connection, run_id: str) -> Iterator[str]:
@@ -54,8 +54,9 @@ def _rows(connection: Connection, run_id: str) -> Iterator[str]:
             for (name, is_json, plain), value in zip(columns, row, strict=True):
                 if value is None or (name == "writer_id" and value in running):
                     continue
-                parts.append(f'"{name}":{value if is_json else _json(plain(value))}')
-            yield ",".join(parts) + "}"
+                parts.append(f'"{name}":{value if is_json else json_text(plain(value))}')
+            # What is JSON in the store has such characters as they are.
+            yield safe_json(",".join(parts) + "}")
 
 
 def _running_writers(connection: Connection, run_id: str) -> frozenset[str]:
@@ -78,7 +79,3 @@ def _kind(table: Table, name: str) -> tuple[bool, Any]:
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from spandag import semconv
-from spandag.query.export_content import Said, as_json_text, content_attributes
+from spandag.query.export_content import Said, content_attributes
 from spandag.query.export_rows import AT_ONCE, rows_of_nodes
-from spandag.query.text import decoded, parsed
+from spandag.query.text import decoded, json_text, parsed
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, schema
 from spandag.store.rows import EventRow, LinkRow, NodeMessagesRow, NodeRow
@@ -76,7 +76,7 @@ def export_otlp(store: Store, run_ids: Sequence[str], exported: Exported | None 
             for resource_spans in _of_run(connection, run_id, counts):
                 if before is not None:
                     yield before + ","
-                before = as_json_text(resource_spans)
+                before = json_text(resource_spans)
     if before is not None:
         yield before
     yield LAST_LINE
@@ -169,7 +169,8 @@ def _span(row: NodeRow, details: _Details) -> dict[str, Any]:
     }
     content = content_attributes(row.node_type, details.said.get(row.id, {}), previews)
     events = sorted(details.events.get(row.id, ()), key=lambda event: event.seq)
-    flags = int(meta.get("flags") or 0) & 0xFF | CONTEXT_HAS_IS_REMOTE
+    said = meta.get("flags")
+    flags = (said if isinstance(said, int) else 0) & 0xFF | CONTEXT_HAS_IS_REMOTE
     if meta.get("remote_parent"):
         flags |= CONTEXT_IS_REMOTE
     span: dict[str, Any] = {

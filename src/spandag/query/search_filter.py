@@ -21,12 +21,9 @@ from spandag.query.liveness import (
 )
 from spandag.query.matching import Wanted
 from spandag.query.text import decoded
-from spandag.semconv import NodeType
+from spandag.semconv import NODE_TYPES
 from spandag.store import schema
 from spandag.store.text import storable
-
-NODE_TYPES = tuple(value for name, value in vars(NodeType).items() if name.isupper())
-"""The types of nodes that there are."""
 
 STATUSES = ("completed", "failed", "cancelled", *STANDINGS, "pending", "skipped")
 """The statuses that a node can have."""

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, overload
 
 from spandag.semconv import NodeType
 from spandag.store.text import decode, to_json
+
+UNSAFE = "\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f"
+"""Beside those below a space, the characters that control a terminal, turn the direction of writing, are not
+seen, or cannot be encoded; as within the brackets of a regular expression."""
+
+_UNSAFE = re.compile(f"[{UNSAFE}]")
+_DELETE = "\x7f"
 
 # Enough for any message; what shows it may recurse.
 _MAX_DEPTH = 100
@@ -63,3 +71,20 @@ def parsed(stored: str) -> Any:
         # Written by a program that allows itself more.
         return decode(stored)
     return decoded_json(value)
+
+
+def json_text(value: Any) -> str:
+    """JSON on one line without spaces, for a file or a terminal: as `safe_json` has it."""
+    return safe_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def safe_json(text: str) -> str:
+    """The same JSON with `UNSAFE` characters as escapes; they stand in its strings, and nowhere else."""
+    if text.isascii() and _DELETE not in text:
+        return text
+    return _UNSAFE.sub(_as_escape, text)
+
+
+def _as_escape(match: re.Match[str]) -> str:
+    # Which JSON need not escape.
+    return "\\u007f" if match[0] == _DELETE else json.dumps(match[0])[1:-1]

@@ -13,11 +13,10 @@ from spandag.semconv import NodeType
 from spandag.store import schema, text_index
 from spandag.store.admin import Inspected, inspected
 from spandag.store.prunable import dropped_by
-from spandag.store.rows import DERIVED_EDGES
+from spandag.store.rows import DERIVED_EDGES, HASH_SIZE
 from spandag.store.shape import differences, shape_at, shape_of
 from spandag.store.spool import Spool, folder_of
-
-_HASH_SIZE = 16
+from spandag.store.statements import FACT_TABLES
 
 
 @dataclass(frozen=True)
@@ -160,6 +159,11 @@ def _findings(connection: Connection) -> Iterator[Finding]:
         )
     for table in (schema.execution_events, schema.cost_records, schema.node_messages, schema.span_links):
         yield found(table, "of nodes that are not there", ~_node_exists(table, table.c.node_id))
+    for table in FACT_TABLES:
+        for column in table.columns:
+            values = schema.known_values(column)
+            if values:
+                yield found(table, f"of a {column.name} that is not known", column.not_in(values))
     nodes, edges, branches = schema.dag_nodes, schema.dag_edges, schema.branches
     yield found(
         nodes,
@@ -225,6 +229,6 @@ def _lost_messages(connection: Connection) -> int:
         stored = set(connection.execute(select(messages.c.hash).where(messages.c.run_id == run_id)).scalars())
         for hashes in connection.execute(select(manifests.c.hashes).where(manifests.c.run_id == run_id)):
             blob = bytes(hashes[0])
-            named = {blob[start : start + _HASH_SIZE] for start in range(0, len(blob), _HASH_SIZE)}
+            named = {blob[start : start + HASH_SIZE] for start in range(0, len(blob), HASH_SIZE)}
             lost += not named <= stored
     return lost

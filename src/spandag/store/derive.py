@@ -15,7 +15,7 @@ from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.edges import handoff_edges, sibling_edges
 from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RunRows
-from spandag.store.rows import DERIVED, DERIVED_EDGES, RECORDED, EdgeRow
+from spandag.store.rows import DERIVED, DERIVED_EDGES, NODE_STATUSES, RECORDED, EdgeRow
 from spandag.store.tree import Tree, build
 
 ACTIVE = "active"
@@ -23,8 +23,8 @@ ABANDONED = "abandoned"
 SUPERSEDED = "superseded"
 
 _WORSE = {ACTIVE: 0, ABANDONED: 1, SUPERSEDED: 2}
-# A run of several parts has failed where one of them has.
-_WORST_FIRST = ("running", "failed", "cancelled", "pending", "skipped", "completed")
+# What only damage can have written: it must stand out, and keep no other run from being listed.
+_STATUS_OF_UNKNOWN = "failed"
 _GIVEN_UP = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.CANCELLED})
 _NOT_GENAI = frozenset({NodeType.SPAN, NodeType.BRANCH_POINT})
 _AGENTS = frozenset({NodeType.AGENT, NodeType.SUB_AGENT})
@@ -275,9 +275,7 @@ def _identity(
     return Identity(
         root_node_id=root.id,
         name=root.name,
-        status=min((node.status for node in parts), key=_WORST_FIRST.index)
-        if None not in ends
-        else "running",
+        status=min(map(_known_status, parts), key=NODE_STATUSES.index) if None not in ends else "running",
         started_at=root.started_at,
         ended_at=None if None in ends else max(end for end in ends if end is not None),
         session_id=root.session_id,
@@ -287,3 +285,7 @@ def _identity(
         branch_depth=0 if fork is None else fork.depth or 1,
         root_run_id=run_id if fork is None else fork.root_run_id or fork.parent_run_id,
     )
+
+
+def _known_status(node: NodeRecord) -> str:
+    return node.status if node.status in NODE_STATUSES else _STATUS_OF_UNKNOWN

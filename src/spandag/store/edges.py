@@ -77,7 +77,8 @@ def handoff_edges(
         deciding = tree.nodes.get(event.node_id)
         if deciding is None:
             continue
-        meta = event.meta or {}
+        # Whatever was written there, a run must not be beyond deriving.
+        meta = event.meta if isinstance(event.meta, dict) else {}
         at = deciding.started_at if event.timestamp is None else event.timestamp
         scope = scopes[deciding.id]
         before = turns.get((scope, str(meta.get(semconv.HANDOFF_FROM))), [])

@@ -17,6 +17,28 @@ RECORDED = "recorded"
 DERIVED = "derived"
 """Values of ``execution_events.origin``."""
 
+NODE_STATUSES = ("running", "failed", "cancelled", "pending", "skipped", "completed")
+"""Values of ``dag_nodes.status``, worst first: of several parts the run has the first that one of them has."""
+
+BRANCH_KINDS = ("redo", "fork")
+"""Values of ``branches.kind``."""
+
+BRANCH_STATUSES = ("active", "accepted", "rejected", "failed", "abandoned", "exhausted")
+"""Values of ``branches.status``."""
+
+MESSAGE, TEXT = "message", "text"
+MESSAGE_FORMATS = (MESSAGE, TEXT)
+"""Values of ``messages.format``."""
+
+HASH_SIZE = 16
+"""Bytes of ``messages.hash``, and of each of those in ``node_messages.hashes``."""
+
+DIRECTIONS = ("system", "tools", "input", "output")
+"""Values of ``node_messages.direction``."""
+
+RECORDED_EDGES = ("conditional", "optional")
+"""Values of ``dag_edges.dependency_type`` that are recorded."""
+
 DERIVED_EDGES = ("sequential", "parallel", "handoff")
 """Values of ``dag_edges.dependency_type`` that belong to the derivation."""
 

@@ -14,6 +14,7 @@ children come before their parents.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -34,6 +35,19 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+
+from spandag.semconv import NODE_TYPES, OUTCOMES
+from spandag.store.rows import (
+    BRANCH_KINDS,
+    BRANCH_STATUSES,
+    DERIVED,
+    DERIVED_EDGES,
+    DIRECTIONS,
+    MESSAGE_FORMATS,
+    NODE_STATUSES,
+    RECORDED,
+    RECORDED_EDGES,
+)
 
 REVISION = "0004"
 """The newest Alembic revision; with those before it, it makes exactly this schema, and the views."""
@@ -57,12 +71,20 @@ metadata = MetaData(
 JsonType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
-def _key(name: str, comment: str, kind: Any = Text) -> Column[Any]:
-    return Column(name, kind, primary_key=True, nullable=False, comment=comment, autoincrement=False)
+def _key(name: str, comment: str, kind: Any = Text, *, values: Sequence[str] = ()) -> Column[Any]:
+    return Column(
+        name,
+        kind,
+        primary_key=True,
+        nullable=False,
+        comment=comment,
+        autoincrement=False,
+        info={"values": values},
+    )
 
 
-def _fact(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
-    return Column(name, kind, comment=comment, **options)
+def _fact(name: str, kind: Any, comment: str, *, values: Sequence[str] = (), **options: Any) -> Column[Any]:
+    return Column(name, kind, comment=comment, info={"values": values}, **options)
 
 
 def _derived(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
@@ -144,15 +166,21 @@ dag_nodes = Table(
     _derived("step_node_id", Text, "the step that this is part of: attempt 1 of the nearest step"),
     _derived("branch_id", Text, "the nearest branch point above, NULL on the first path"),
     _derived("disposition", Text, "active, abandoned or superseded: worst of its own and its ancestors'"),
-    _fact("node_type", Text, "spandag.semconv.NodeType", nullable=False),
+    _fact("node_type", Text, "spandag.semconv.NodeType", nullable=False, values=NODE_TYPES),
     _fact("name", Text, "of the agent, tool, model, step …", nullable=False),
     _fact("span_name", Text, "the span's own name; NULL for a branch point"),
     _fact("agent", Text, "the agent at work, as recorded on this span"),
-    _fact("status", Text, "pending, running, completed, failed, cancelled or skipped", nullable=False),
+    _fact(
+        "status",
+        Text,
+        "pending, running, completed, failed, cancelled or skipped",
+        nullable=False,
+        values=NODE_STATUSES,
+    ),
     _fact("step_id", Text, "spandag.step.id: span id of attempt 1, on steps and branch points"),
     _fact("step_number", BigInteger, "of a step within its phase; of an iteration within its agent"),
     _fact("attempt", BigInteger, "of a step and its branch point, from 1"),
-    _fact("outcome", Text, "of an attempt: accepted, rejected, failed or cancelled"),
+    _fact("outcome", Text, "of an attempt: accepted, rejected, failed or cancelled", values=OUTCOMES),
     _fact("started_at", BigInteger, "Unix ns", nullable=False),
     _fact("ended_at", BigInteger, "Unix ns; NULL while it is running"),
     _fact("model", Text, "the model asked for, else the one that answered"),
@@ -197,7 +225,11 @@ dag_edges = Table(
     _run_id(),
     _key("from_node_id", "dag_nodes.id"),
     _key("to_node_id", "dag_nodes.id"),
-    _key("dependency_type", "sequential, parallel, handoff (all derived), conditional or optional"),
+    _key(
+        "dependency_type",
+        "sequential, parallel, handoff (all derived), conditional or optional",
+        values=(*DERIVED_EDGES, *RECORDED_EDGES),
+    ),
     _fact("condition", Text, "of a conditional edge: branch_redo_1 …"),
     comment="What led to what among siblings; the parent is in dag_nodes.",
 )
@@ -212,7 +244,7 @@ execution_events = Table(
     _fact("event_subtype", Text, "the exception's type; transfer for a handoff"),
     _fact("agent_name", Text, "the agent it is about"),
     _fact("timestamp", BigInteger, "Unix ns"),
-    _fact("origin", Text, "recorded or derived", nullable=False),
+    _fact("origin", Text, "recorded or derived", nullable=False, values=(RECORDED, DERIVED)),
     _fact("meta", JsonType, "the event's attributes"),
     comment="Span events, and the changes of model that follow from the calls.",
 )
@@ -248,7 +280,7 @@ branches = Table(
     metadata,
     _run_id(),
     _key("branch_node_id", "dag_nodes.id: of a redo the branch point, of a fork the root of the new run"),
-    _fact("kind", Text, "redo or fork", nullable=False),
+    _fact("kind", Text, "redo or fork", nullable=False, values=BRANCH_KINDS),
     _fact(
         "source_node_id",
         Text,
@@ -259,7 +291,13 @@ branches = Table(
     _fact("branch_name", Text, "redo_1 …; of a fork the run's name"),
     _fact("hypothesis", Text, "why another attempt should do better"),
     _fact("requested_by", Text, "who asked for it"),
-    _fact("status", Text, "active, accepted, rejected, failed, abandoned or exhausted", nullable=False),
+    _fact(
+        "status",
+        Text,
+        "active, accepted, rejected, failed, abandoned or exhausted",
+        nullable=False,
+        values=BRANCH_STATUSES,
+    ),
     _fact("group_id", Text, "branches that were tried against each other"),
     _fact("score", Double, "within the group"),
     _fact("won", Boolean, "within the group"),
@@ -274,7 +312,13 @@ messages = Table(
     _run_id(),
     _key("hash", "blake2b of format and content, 16 bytes", LargeBinary),
     _fact("role", Text, "of a message that has one"),
-    _fact("format", Text, "message: JSON of the GenAI conventions; text: as it was recorded", nullable=False),
+    _fact(
+        "format",
+        Text,
+        "message: JSON of the GenAI conventions; text: as it was recorded",
+        nullable=False,
+        values=MESSAGE_FORMATS,
+    ),
     _fact("content", Text, "whole", nullable=False),
     comment="Each message once a run, however many calls repeat the history.",
 )
@@ -284,7 +328,7 @@ node_messages = Table(
     metadata,
     _run_id(),
     _key("node_id", "dag_nodes.id"),
-    _key("direction", "system, tools, input or output"),
+    _key("direction", "system, tools, input or output", values=DIRECTIONS),
     _fact("hashes", LargeBinary, "messages.hash in order, 16 bytes each", nullable=False),
     _fact("sender", Text, "of messages between agents"),
     _fact("recipient", Text, "of messages between agents"),
@@ -343,6 +387,12 @@ def fact_columns(table: Table) -> list[str]:
 def derived_columns(table: Table) -> list[str]:
     """The columns that only the derivation fills, in order."""
     return [column.name for column in table.columns if column.info.get("derived")]
+
+
+def known_values(column: Column[Any]) -> Sequence[str]:
+    """The texts that a column can have; none where it can have any."""
+    values: Sequence[str] = column.info.get("values", ())
+    return values
 
 
 def key_columns(table: Table) -> list[str]:

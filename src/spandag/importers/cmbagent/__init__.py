@@ -49,6 +49,7 @@ def import_cmbagent(
         sessions = {row["id"]: row for row in _rows(connection, "SELECT * FROM sessions")}
         tables = set(inspect(connection).get_table_names())
         by_id = {run["id"]: run for run in runs}
+        seen: set[int] = set()
         writer = Writer(store)
         try:
             for number, run in enumerate(sorted(runs, key=lambda run: str(run["id"])), 1):
@@ -68,7 +69,7 @@ def import_cmbagent(
                 for run_id in sorted(batch.run_ids):
                     writer.settle(run_id)
                 imported.runs += 1
-                imported.count(batch)
+                imported.count(batch, seen)
                 if progress is not None:
                     progress(number, len(runs))
         finally:

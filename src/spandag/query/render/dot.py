@@ -64,4 +64,5 @@ def _quoted(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    # Graphviz reads HTML's entities in what it draws.
+    return text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')

@@ -11,15 +11,15 @@ from decimal import Decimal
 from rich.cells import cell_len, set_cell_size
 
 from spandag.query.spent import Spent
+from spandag.query.text import UNSAFE
 
 Line = list[tuple[str, str]]
 """A line as pieces of text, each with a style such as ``"bold"``, ``"dim red"`` or ``""``."""
 
 DIM = "dim"
 
-# What moves the cursor, starts a colour, turns the direction of writing or cannot be encoded.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_UNSAFE_IN_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+_UNSAFE = re.compile(f"[\x00-\x1f{UNSAFE}]")
+_UNSAFE_IN_LINES = re.compile(f"[\x00-\x09\x0b-\x1f{UNSAFE}]")
 _SPACE = re.compile(r"\s+")
 
 _NS = 1_000_000_000
@@ -173,7 +173,9 @@ class Page:
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def width_of(text: str) -> int:
