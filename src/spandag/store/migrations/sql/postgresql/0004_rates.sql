@@ -70,7 +70,6 @@ SELECT last.run_id,
        last.error_message
 FROM dag_nodes AS last
 JOIN workflow_runs AS run ON run.id = last.run_id
-LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
 WHERE last.node_type = 'step'
   AND last.disposition <> 'superseded'
   AND (
@@ -83,11 +82,11 @@ WHERE last.node_type = 'step'
                   AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
-      AND coalesce(first.outcome, '') <> 'accepted'
       AND NOT EXISTS (
-          SELECT 1 FROM branches AS branch
-          WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
-            AND branch.status = 'accepted'
+          SELECT 1 FROM dag_nodes AS other
+          WHERE other.run_id = last.run_id AND other.node_type = 'step'
+            AND other.disposition <> 'superseded' AND other.step_node_id = last.step_node_id
+            AND coalesce(other.outcome, other.status) IN ('accepted', 'completed')
       )
   );
 
