@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.edges import handoff_edges, sibling_edges
-from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RunRows
+from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RedoRecord, RunRows
 from spandag.store.rows import DERIVED, DERIVED_EDGES, RECORDED, EdgeRow
 from spandag.store.tree import Tree, build
 
@@ -119,6 +119,7 @@ def derive(rows: RunRows) -> Derived:
     recorded = [event for event in rows.events if event.origin == RECORDED]
     model_events = {event.node_id for event in recorded if event.event_type in _MODEL_EVENTS}
     own = _own_dispositions(tree)
+    lost = _lost_attempts(tree, rows.redos)
 
     places: dict[str, Place] = {}
     charges: dict[str, Charge] = {}
@@ -130,9 +131,12 @@ def derive(rows: RunRows) -> Derived:
 
     for node, index in tree.walk():
         above = inherited[tree.parents[node.id]]
+        lost_step = lost.get(tree.lost.get(node.id))
+        attempt = tree.attempts.get(node.id)
+        if lost_step is not None and (attempt is None or attempt.step != lost_step):
+            above = above._replace(step=lost_step, disposition=SUPERSEDED)
         is_genai = node.node_type not in _NOT_GENAI
         disposition = max(above.disposition, own.get(node.span_id, ACTIVE), key=_WORSE.__getitem__)
-        attempt = tree.attempts.get(node.id)
         step = (attempt.step if attempt is not None else None) or above.step
         agent = (node.name if node.node_type in _AGENTS else node.agent) or above.agent
         places[node.id] = Place(
@@ -219,6 +223,23 @@ def _own_dispositions(tree: Tree) -> dict[str, str]:
         elif (node.outcome or node.status) in _GIVEN_UP:
             dispositions[node.span_id] = ABANDONED
     return dispositions
+
+
+def _lost_attempts(tree: Tree, redos: Sequence[RedoRecord]) -> dict[str | None, str]:
+    """By the span id of each attempt that is not stored, though a later one is, its step.
+
+    A redo says which is attempt 1 and, by its link, which is the attempt before: what these left behind is
+    superseded like them.
+    """
+    lost: dict[str | None, str] = {}
+    for attempt in tree.attempts.values():
+        if attempt.step is not None and attempt.step not in tree.nodes and attempt.number > 1:
+            lost[attempt.step] = attempt.step
+    for node_id, before in redos:
+        redo = tree.attempts.get(node_id)
+        if redo is not None and redo.step is not None and before not in tree.nodes:
+            lost.setdefault(before, redo.step)
+    return lost
 
 
 def _has_usage(cost: CostRecord) -> bool:
