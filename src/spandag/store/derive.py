@@ -102,6 +102,7 @@ class _Above(NamedTuple):
     scope: str | None = None
     below_llm: bool = False
     below_usage: bool = False
+    unmeasured: str | None = None
     model_recorded: bool = False
     below_run: bool = False
     below_genai: bool = False
@@ -123,6 +124,8 @@ def derive(rows: RunRows) -> Derived:
 
     places: dict[str, Place] = {}
     charges: dict[str, Charge] = {}
+    # Model calls that say nothing and are made of others that stand for them.
+    made_of_others: set[str] = set()
     scopes: dict[str, str | None] = {}
     calls: list[tuple[NodeRecord, str | None]] = []
     top_runs: list[NodeRecord] = []
@@ -146,8 +149,11 @@ def derive(rows: RunRows) -> Derived:
         # An agent below another has models of its own.
         model_recorded = node.id in model_events or (above.model_recorded and node.node_type not in _AGENTS)
         cost = costs.get(node.id)
+        has_usage = cost is not None and _has_usage(cost)
         if cost is not None:
             charges[node.id] = Charge(agent, not above.below_usage)
+            if above.unmeasured is not None:
+                made_of_others.add(above.unmeasured)
         is_llm = node.node_type == NodeType.LLM
         chooses_model = is_llm and not above.below_llm and not model_recorded and not _only_reads(cost)
         if chooses_model and node.model is not None:
@@ -164,12 +170,15 @@ def derive(rows: RunRows) -> Derived:
             agent,
             node.id if node.node_type == NodeType.CONVERSATION else above.scope,
             above.below_llm or is_llm,
-            above.below_usage or (is_llm and cost is not None and _has_usage(cost)),
+            above.below_usage or (is_llm and has_usage),
+            above.unmeasured if cost is None else None if has_usage else node.id,
             model_recorded,
             above.below_run or node.node_type == NodeType.RUN,
             above.below_genai or is_genai,
         )
 
+    for node_id in made_of_others:
+        charges[node_id] = charges[node_id]._replace(counted=False)
     edges = {edge[:4]: edge for edge in sibling_edges(run_id, tree)}
     for edge in handoff_edges(run_id, tree, recorded, scopes):
         edges[edge[:4]] = edge
