@@ -75,7 +75,10 @@ def test_a_run_whose_own_span_is_missing_failed_because_of_any_part_that_did(rec
 
     assert (found.run.name, found.run.status) == ("planner", "failed")
     assert found.cause is not None
-    assert (found.cause.name, [above.name for above in found.cause.failed_above]) == ("fit_line", ["engineer"])
+    assert (found.cause.name, [above.name for above in found.cause.failed_above]) == (
+        "fit_line",
+        ["engineer"],
+    )
     assert found.cause.failed_the_run
     assert "so       the run failed" in to_text(render_root_cause(found, Page()))
 
