@@ -91,15 +91,18 @@ def test_the_older_name_of_cache_writes_is_understood(projected: Project) -> Non
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"gen_ai.operation.name": "chat"},
         {**CALL, "gen_ai.operation.name": "invoke_agent"},
         {"gen_ai.usage.input_tokens": 5},
     ],
 )
-def test_what_says_nothing_or_is_no_model_call_costs_nothing(
-    projected: Project, attributes: dict[str, Any]
-) -> None:
+def test_what_is_no_model_call_costs_nothing(projected: Project, attributes: dict[str, Any]) -> None:
     assert projected(attributes).cost_records == []
+
+
+def test_a_call_that_answered_without_saying_its_usage_has_cost_nobody_knows_what(projected: Project) -> None:
+    [cost] = projected({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}).cost_records
+    assert (cost.model, cost.input_tokens, cost.output_tokens) == ("gpt-4o", None, None)
+    assert (cost.cost_usd, cost.price_source) == (None, None)
 
 
 @pytest.mark.parametrize("value", [-1, 2**70, 1.5, True, "12", float("nan")])

@@ -101,6 +101,25 @@ def test_a_name_of_several_steps_is_told_with_what_tells_them_apart(recording: R
     )
 
 
+def test_a_step_that_is_there_in_each_attempt_of_another_is_told_with_that_attempt(
+    recording: Recording,
+) -> None:
+    with spandag.run("r"):
+        for attempt in spandag.step("outer").attempts():
+            with attempt:
+                with spandag.agent("engineer"), spandag.step("deep"):
+                    pass
+                if attempt.number == 1:
+                    attempt.reject("again")
+
+    with pytest.raises(AmbiguousError) as error:
+        query.attempts(recording.store, "deep")
+
+    said = str(error.value)
+    assert "(outer attempt 1, step " in said
+    assert "(outer attempt 2, step " in said
+
+
 def test_what_is_no_step_says_which_there_are(recording: Recording) -> None:
     run_id = kepler()
     in_planning = node_of(recording, "llm")
@@ -138,6 +157,9 @@ def test_attempts_are_told_while_the_run_goes_on_and_where_attempt_1_is_lost(rec
 
     assert (second.attempt, second.hypothesis, second.step_node_id) == (2, "again", both[0].node_id)
     assert query.attempts(recording.store, second.node_id) == [second]
+    for lost in (both[0].node_id, both[0].node_id[:8], f"last/{both[0].node_id}"):
+        assert query.attempts(recording.store, lost) == [second]
+    assert query.attempts(recording.store, both[0].node_id, run="last") == [second]
 
 
 def test_attempts_are_drawn_as_in_the_golden_file(recording: Recording) -> None:

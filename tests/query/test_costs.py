@@ -57,11 +57,68 @@ def test_costs_by_session_day_and_run(recording: Recording) -> None:
     }
 
 
+def half_told() -> str:
+    """An agent that is not told the tokens of a call, one that knows those of the call within it; a call fails."""
+    with spandag.run("half told") as run:
+        call(tokens=(10, 1), cost=0.5)
+        with spandag.agent("silent"), spandag.chat("m", provider="p"):
+            pass
+        with spandag.agent("router"), spandag.chat("any"), spandag.agent("worker"):
+            call(tokens=(20, 2), cost=0.25)
+        with pytest.raises(OSError), spandag.agent("offline"), spandag.chat("m", provider="p"):
+            raise OSError("no route")
+    assert run.run_id
+    return run.run_id
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_call_of_unknown_usage_is_a_call_that_makes_a_lower_bound_of_the_sum(
+    recording: Recording, behind: bool
+) -> None:
+    half_told()
+    if behind:
+        fall_behind(recording.url)
+    store = recording.store
+    whole, silent = Spent(3, 30, 3, 0.75, 1), Spent(calls=1, unpriced_calls=1)
+
+    assert [run.spent for run in query.runs(store)] == [query.tree(store, "last").run.spent] == [whole]
+    assert query.show(store, "last").run.spent == whole
+    assert {cost.agent_name: cost.spent for cost in query.costs(store)} == {
+        None: Spent(1, 10, 1, 0.5, 0),
+        "silent": silent,
+        "worker": Spent(1, 20, 2, 0.25, 0),
+    }
+    [trajectory] = query.recent_trajectories(store, "silent")
+    assert trajectory.spent == silent
+    assert [each.spent for each in query.recent_trajectories(store, "offline")] == [Spent()]
+
+
+def test_what_nobody_knows_the_tokens_of_has_none_in_the_tree_and_in_its_view(recording: Recording) -> None:
+    half_told()
+    recording.store.settle()
+    with connected(recording.url) as connection:
+        rows = connection.execute(
+            text("SELECT node_id, input_tokens FROM v_run_tree WHERE node_type = 'llm'")
+        )
+        by_view = {row.node_id: row.input_tokens for row in rows}
+
+    nodes = as_json(query.tree(recording.store, "last").nodes)
+
+    by_id = {node["id"]: node["input_tokens"] for node in nodes if node["node_type"] == "llm"}
+    [router] = [n["id"] for n in nodes if n["node_type"] == "llm" and n["model"] == "any"]
+    # What is below a node counts for it in the tree; the view has it where it was said.
+    assert by_id.pop(router) == 20
+    assert by_view.pop(router) is None
+    assert by_id == by_view
+    assert sorted(map(str, by_id.values())) == ["10", "20", "None", "None"]
+
+
 @pytest.mark.parametrize(
     ("by", "view", "keys"),
     [("agent", "v_cost_by_agent", ["agent_name"]), ("model", "v_cost_by_model", ["provider", "model"])],
 )
 def test_costs_are_those_of_the_views(recording: Recording, by: Any, view: str, keys: list[str]) -> None:
+    half_told()
     report()
     kepler()
     recording.store.settle()

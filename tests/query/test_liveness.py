@@ -14,10 +14,11 @@ from spandag_test_live import Process, run_id
 from sqlalchemy import event, text
 
 from spandag import query
-from spandag.query.local_process import is_running
+from spandag.query.local_process import is_gone, is_running
 from spandag.query.render import Page, render_redos, render_tree, to_text
 from spandag.semconv import NodeType
-from spandag.store import Store, open_store
+from spandag.store import Store, open_store, schema
+from spandag.store.heartbeat import PID_SPACE, pid_space
 
 
 @pytest.fixture
@@ -122,6 +123,42 @@ def test_a_number_that_another_process_was_given_is_not_the_writer() -> None:
         time.sleep(0.2)
         # Nobody has asked yet how it ended.
         assert not is_running(host, later.pid, time.time_ns())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what a process's number means")
+def test_a_process_of_this_machine_that_was_killed_is_gone_at_once() -> None:
+    host, here = socket.gethostname(), pid_space()
+    assert here is not None
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert not is_gone(host, other.pid, here)
+        other.kill()
+        time.sleep(0.2)
+        # Nobody has asked yet how it ended.
+        assert is_gone(host, other.pid, here)
+    assert is_gone(host, other.pid, here)
+    # In another container the number may be that of a process that lives.
+    for elsewhere in ("another", other.pid, here), (host, other.pid, f"{here}0"), (host, other.pid, None):
+        assert not is_gone(*elsewhere)
+    for absurd in (None, 0, -1, 2**70):
+        assert not is_gone(host, absurd, here)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody says what a process's number means")
+@pytest.mark.parametrize(("space", "status"), [(None, "interrupted"), ("a container's", "running")])
+def test_a_young_heartbeat_of_a_process_that_was_killed_here_deceives_nobody(
+    process: Process, store: Store, space: str | None, status: str
+) -> None:
+    an_open_run(process)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    values: dict[str, object] = {"pid": ended.pid}
+    if space is not None:
+        values["meta"] = {PID_SPACE: space}
+    with connected(process.url) as connection:
+        connection.execute(schema.writers.update().values(values))
+
+    assert statuses(store)["r"] == status
+    assert [run.status for run in query.runs(store)] == [status]
 
 
 def test_a_process_that_comes_back_makes_its_work_running_again(process: Process, store: Store) -> None:

@@ -64,6 +64,25 @@ def test_the_earliest_failure_is_told_with_what_came_before(recording: Recording
     assert found.before.ended_at <= cause.started_at
 
 
+def test_a_run_whose_own_span_is_missing_failed_because_of_any_part_that_did(recording: Recording) -> None:
+    with recording.tracer.start_as_current_span("GET /report"):
+        with spandag.agent("planner"):
+            call()
+        with pytest.raises(ValueError), spandag.agent("engineer"), spandag.tool("fit_line"):
+            raise ValueError("singular matrix")
+
+    found = query.root_cause(recording.store, "last")
+
+    assert (found.run.name, found.run.status) == ("planner", "failed")
+    assert found.cause is not None
+    assert (found.cause.name, [above.name for above in found.cause.failed_above]) == (
+        "fit_line",
+        ["engineer"],
+    )
+    assert found.cause.failed_the_run
+    assert "so       the run failed" in to_text(render_root_cause(found, Page()))
+
+
 def test_what_failed_because_of_it_is_told_up_to_the_run(recording: Recording) -> None:
     broken()
 

@@ -161,7 +161,7 @@ def test_calls_without_usage_are_said(recording: Recording) -> None:
 
     [use] = query.show(recording.store, "last").models
 
-    assert (use.unmeasured_calls, use.spent) == (1, Spent())
+    assert (use.unmeasured_calls, use.spent) == (1, Spent(calls=1, unpriced_calls=1))
 
 
 def test_a_run_that_goes_on_is_told_as_far_as_it_is(recording: Recording) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from spandag_test_databases import connected
 
+import spandag
 from spandag import query
 from spandag.query import Spent
+from spandag.store import schema
 
-from .conftest import Recording
+from .conftest import Recording, call
 from .stories import fall_behind, foreign, redo_without_its_original
 
 
@@ -39,6 +42,32 @@ def test_a_redo_whose_original_never_arrived(recording: Recording, behind: bool)
     )
     assert (by_agent.agent_name, by_agent.redos) == ("engineer", 1)
     assert (trajectory.step, trajectory.attempt, trajectory.outcome) == ("fit", 2, "rejected")
+
+
+def test_work_of_an_attempt_whose_span_was_lost_is_thrown_away_with_it(recording: Recording) -> None:
+    with spandag.run("torn"):
+        for attempt in spandag.step("fit").attempts():
+            with attempt, spandag.agent(f"engineer {attempt.number}"):
+                call(cost=0.001)
+                if attempt.number == 1:
+                    attempt.reject("in log space")
+    first, _ = query.attempts(recording.store, "fit")
+    with connected(recording.url) as connection:
+        connection.execute(schema.dag_nodes.delete().where(schema.dag_nodes.c.id == first.node_id))
+    fall_behind(recording.url)
+
+    def told() -> tuple[list[str], list[tuple[str, str | None, str | None, int]]]:
+        agents = [
+            node.name for node in query.path(recording.store, "last").nodes if node.node_type == "agent"
+        ]
+        [waste] = query.waste(recording.store)
+        items = [(i.disposition, i.step_node_id, i.step, i.spent.calls) for i in waste.items]
+        return agents, items
+
+    expected = (["engineer 2"], [("superseded", first.node_id, "fit", 1)])
+    assert told() == expected
+    recording.store.settle()
+    assert told() == expected
 
 
 @pytest.mark.parametrize("behind", [False, True])

@@ -94,11 +94,67 @@ def test_a_step_of_which_a_redo_was_accepted_is_no_loose_end(recording: Recordin
     assert query.unresolved(recording.store, "last") == []
 
 
+def redone_in_vain() -> None:
+    """A step that is accepted, at once or after a redo, and then redone with a result that is rejected."""
+    with spandag.run("redone in vain"):
+        with spandag.step("essay") as essay:
+            call(cost=0.001)
+        with spandag.step("essay", redo_of=essay, attempt=2, hypothesis="try better") as worse:
+            call(cost=0.001)
+            worse.reject("worse", "ann")
+        for attempt in spandag.step("plot").attempts(max_redos=3):
+            with attempt:
+                if attempt.number == 1:
+                    attempt.reject("no units")
+        with spandag.step("plot", redo_of=attempt, attempt=3, hypothesis="in colour") as failed:
+            failed.reject("too bright", "bob")
+
+
+def test_what_was_accepted_and_then_redone_in_vain_counts_no_more_so_it_is_told(recording: Recording) -> None:
+    redone_in_vain()
+
+    found = query.unresolved(recording.store, "last")
+
+    assert [(step.step, step.attempts, step.outcome, step.hypothesis) for step in found] == [
+        ("essay", 2, "rejected", "worse"),
+        ("plot", 3, "rejected", "too bright"),
+    ]
+    assert query.unresolved(recording.store) == found
+    assert [node.name for node in query.path(recording.store, "last").nodes] == ["redone in vain"]
+    [waste] = query.waste(recording.store, "last")
+    assert waste.spent == waste.run.spent
+
+
+def rivals() -> None:
+    """Two redos of the same attempt, of which one is accepted."""
+    with spandag.run("rivals"):
+        with spandag.step("essay") as essay:
+            essay.reject("longer")
+        for is_good in (True, False):
+            with spandag.step("essay", redo_of=essay, attempt=2, hypothesis="longer") as rival:
+                if not is_good:
+                    rival.reject("too long")
+
+
+def test_of_rivals_the_accepted_one_settles_the_step(recording: Recording) -> None:
+    rivals()
+
+    assert query.unresolved(recording.store, "last") == query.unresolved(recording.store) == []
+    attempts = query.attempts(recording.store, "essay")
+    assert [(each.attempt, each.disposition) for each in attempts] == [
+        (1, "superseded"),
+        (2, "active"),
+        (2, "abandoned"),
+    ]
+
+
 def test_loose_ends_are_those_of_the_view(recording: Recording) -> None:
     report()
     kepler()
     left()
     settled_for()
+    redone_in_vain()
+    rivals()
     with pytest.raises(ValueError), spandag.run("failed"), spandag.step("s"):
         raise ValueError("broken")
     recording.store.settle()
@@ -112,7 +168,13 @@ def test_loose_ends_are_those_of_the_view(recording: Recording) -> None:
 
     by_time = sorted(found, key=lambda step: step.started_at)
     assert [tuple(getattr(step, name) for name in names) for step in by_time] == [tuple(row) for row in rows]
-    assert [step.run_name for step in found] == ["failed", *["settled for"] * 2, "left", "report"]
+    assert [step.run_name for step in found] == [
+        "failed",
+        *["redone in vain"] * 2,
+        *["settled for"] * 2,
+        "left",
+        "report",
+    ]
     assert [step.run_name for step in query.unresolved(recording.store, limit=1)] == ["failed"]
 
 

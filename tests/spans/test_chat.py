@@ -251,6 +251,14 @@ def test_a_layer_of_a_call_takes_nothing_from_the_agents_within_it(recorder, tra
     assert totals_of(recorder, "invoke_workflow r")["input_tokens"] == 100
 
 
+@pytest.mark.parametrize(("error", "unpriced"), [(None, 1), (ValueError("no such model"), None)])
+def test_a_call_that_does_not_say_its_tokens_has_no_price_unless_it_failed(recorder, tracer, error, unpriced):
+    with start_agent(tracer, "a"):
+        start_chat(tracer, "gpt-4o", provider="openai").end(error)
+
+    assert totals_of(recorder, "invoke_agent a").get("unpriced_calls") == unpriced
+
+
 def test_a_call_without_tokens_is_not_one_without_a_price(recorder, tracer):
     with start_agent(tracer, "a"), start_chat(tracer, "unheard-of") as chat:
         chat.set_usage(0, 0)

@@ -181,6 +181,54 @@ def test_redos_whose_first_attempt_never_arrived_share_one_place(story: Any, der
     assert edges(rows, "sequential") == {(id_of(two), id_of(after))}
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_what_a_lost_attempt_left_behind_is_superseded_as_that_was(
+    story: Any, derived: Any, lost: int
+) -> None:
+    run = story.span(NodeType.RUN, "r", 0, 99)
+
+    def attempt(number: int, **redo: Any) -> Span:
+        values = {semconv.SPANDAG_STEP_ATTEMPT: number, semconv.SPANDAG_ATTEMPT_OUTCOME: "rejected"}
+        span: Span = story.start(
+            NodeType.STEP, "fit", 10 * number, parent=run, attributes=values | redo.pop("said", {}), **redo
+        )
+        if number != lost:
+            story.end(span, 10 * number + 9)
+        return span
+
+    def redo_of(before: Span, number: int) -> Span:
+        link = Link(before.get_span_context(), {semconv.SPANDAG_LINK_TYPE: LinkType.REDO_OF})
+        return attempt(number, said={semconv.SPANDAG_STEP_ID: id_of(one)}, links=(link,))
+
+    one = attempt(1)
+    two = redo_of(one, 2)
+    three = redo_of(two, 3)
+    orphan = story.span(NodeType.AGENT, "engineer", 11, 12, parent=(one, two)[lost - 1])
+    call = story.chat(11, 12, parent=orphan)
+    inner = story.step("inner", 13, 14, parent=(one, two)[lost - 1])
+    gone = story.start(NodeType.AGENT, "gone", 40, parent=run)
+    stranger = story.span(NodeType.AGENT, "writer", 50, 51, parent=gone)
+
+    found = nodes(derived())
+
+    assert [found[id_of(span)].disposition for span in (orphan, call, inner, three, stranger)] == [
+        *["superseded"] * 3,
+        "abandoned",
+        "active",
+    ]
+    assert {found[id_of(span)].step_node_id for span in (orphan, call)} == {id_of(one)}
+    assert found[id_of(inner)].step_node_id == id_of(inner)
+    assert found[id_of(stranger)].step_node_id is None
+
+
+def test_a_redo_that_was_started_within_its_lost_original_is_not_part_of_it(story: Any, derived: Any) -> None:
+    run = story.span(NodeType.RUN, "r", 0, 99)
+    missing = story.start(NodeType.STEP, "fit", 1, parent=run)
+    redo = story.step("fit", 3, 4, parent=missing, first=missing, attempt=2)
+
+    assert nodes(derived())[id_of(redo)].disposition == "active"
+
+
 def test_disposition_is_the_worst_of_a_node_and_what_is_above_it(story: Any, derived: Any) -> None:
     run = story.span(NodeType.RUN, "r", 0, 99)
     first = story.step("outer", 1, 9, parent=run, outcome="rejected")

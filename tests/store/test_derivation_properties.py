@@ -19,9 +19,9 @@ from spandag_test_runs import histories
 
 from spandag import semconv
 from spandag.export.project import project
-from spandag.semconv import NodeType
+from spandag.semconv import LinkType, NodeType
 from spandag.store.derive import Derived, apply, derive
-from spandag.store.facts import CostRecord, EventRecord, NodeRecord, RunRecord, RunRows
+from spandag.store.facts import CostRecord, EventRecord, NodeRecord, RedoRecord, RunRecord, RunRows
 from spandag.store.rows import BRANCH_POINT_PREFIX, DERIVED
 
 # No database takes part.
@@ -74,6 +74,25 @@ class Settled:
             return "superseded"
         return "abandoned" if (own.outcome or own.status) in GIVEN_UP else "active"
 
+    def left_behind_by(self, node: NodeRecord) -> str | None:
+        """The step of the redone attempt that a node, or what it is below, lost its place in."""
+        top = [node, *self.above(node)][-1]
+        parent = recorded_parent(top, self)
+        own = self.attempt(top)[0] if top.node_type in ATTEMPTS else None
+        if parent is None or parent in self.nodes:
+            return None
+        steps = [
+            step
+            for other in self.nodes.values()
+            if other.node_type in ATTEMPTS
+            for step, number in [self.attempt(other)]
+            if step is not None
+            and ((step == parent and number > 1) or RedoRecord(other.id, parent) in self.rows.redos)
+        ]
+        # Attempt 1 is known by its step, which is the same for all of its redos.
+        step = parent if parent in steps else next(iter(steps), None)
+        return None if step == own else step
+
     def families(self) -> Iterator[list[NodeRecord]]:
         """All nodes that have the same parent, for each parent."""
         for parent in {node.parent_node_id for node in self.nodes.values()}:
@@ -124,6 +143,11 @@ def facts(history: Sequence[ReadableSpan]) -> list[RunRows]:
                 for event in records(EventRecord, batch.execution_events, run_id)
             ],
             costs=records(CostRecord, batch.cost_records, run_id),
+            redos=[
+                RedoRecord(link.node_id, link.linked_span_id)
+                for link in batch.span_links
+                if link.run_id == link.linked_run_id == run_id and link.link_type == LinkType.REDO_OF
+            ],
         )
         for run_id in sorted(batch.run_ids)
     ]
@@ -138,7 +162,7 @@ settled = histories().map(lambda history: [Settled(apply(run, derive(run), None)
 def test_the_order_of_facts_does_not_matter(history: list[ReadableSpan], seed: int) -> None:
     for rows in facts(history):
         in_order: Derived = derive(rows)
-        for each in (rows.nodes, rows.edges, rows.events, rows.costs):
+        for each in (rows.nodes, rows.edges, rows.events, rows.costs, rows.redos):
             random.Random(seed).shuffle(each)
         assert derive(rows) == in_order
         # Nor does what was derived before.
@@ -175,12 +199,17 @@ def test_a_node_is_below_its_parent_and_a_redo_below_its_branch_point(runs: list
 
 def parent_said(node: NodeRecord, run: Settled) -> str | None:
     """The parent that the spans speak of, if it is there."""
+    parent = recorded_parent(node, run)
+    return parent if parent in run.nodes else None
+
+
+def recorded_parent(node: NodeRecord, run: Settled) -> str | None:
+    """The parent that the spans speak of, whether it is there or not."""
     branch_point = BRANCH_POINT_PREFIX + node.id
     if branch_point in run.nodes:
         return branch_point
     original = run.nodes.get(run.attempt(node)[0] or "") if is_branch_point(node) else None
-    parent = (original or node).parent_span_id
-    return parent if parent in run.nodes else None
+    return (original or node).parent_span_id
 
 
 @many
@@ -212,7 +241,10 @@ def step_at_its_place(node: NodeRecord, run: Settled) -> str:
 def test_what_became_of_a_node_is_the_worst_of_it_and_all_above_it(runs: list[Settled]) -> None:
     for run in runs:
         for node in run.nodes.values():
-            assert node.disposition == max(map(run.fate, [node, *run.above(node)]), key=WORSE.index)
+            fates = [*map(run.fate, [node, *run.above(node)])]
+            if run.left_behind_by(node) is not None:
+                fates.append("superseded")
+            assert node.disposition == max(fates, key=WORSE.index)
 
 
 @many
@@ -222,6 +254,8 @@ def test_a_node_belongs_to_the_nearest_step_and_branch(runs: list[Settled]) -> N
         for node in run.nodes.values():
             parts_of = [n for n in (node, *run.above(node)) if n.node_type in ATTEMPTS]
             steps = [step for step, _ in map(run.attempt, parts_of) if step is not None]
+            if (lost := run.left_behind_by(node)) is not None:
+                steps.append(lost)
             branches = [n.id for n in run.above(node) if is_branch_point(n)]
             assert (node.step_node_id, node.branch_id) == (
                 next(iter(steps), None),
@@ -281,9 +315,17 @@ def test_usage_is_counted_where_no_call_above_has_any(runs: list[Settled]) -> No
         return cost is not None and (cost.input_tokens, cost.output_tokens, cost.cost_usd) != (None,) * 3
 
     for run in runs:
+        # A call that says nothing is told by those that it is made of.
+        made_of_others = {
+            node.id
+            for cost in run.costs.values()
+            for node in run.above(run.nodes[cost.node_id])
+            if node.id in run.costs and not has_usage(node, run)
+        }
         for cost in run.costs.values():
             above = run.above(run.nodes[cost.node_id])
-            assert cost.counted is not any(has_usage(node, run) for node in above)
+            within = any(has_usage(node, run) for node in above)
+            assert cost.counted is (not within and cost.node_id not in made_of_others)
             agents = [n.name if n.node_type in AGENTS else n.agent for n in (run.nodes[cost.node_id], *above)]
             assert cost.agent_name == next((name for name in agents if name), None)
 

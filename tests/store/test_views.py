@@ -186,8 +186,8 @@ def spent_of(row: dict[str, Any]) -> Spent:
         (views_0002.views, "postgresql", "a6b52a253c5220859e1dc84727f2d0432ffff97b1960c5706914d9552950f80a"),
         (views_0003.views, "sqlite", "c6a381d0a0642f0c2c14c9167f43324e00ab424da8d82eb834e41010b2961d0e"),
         (views_0003.views, "postgresql", "67a349282d806f17dfdcf831a57177c6d25f525c5d1268f773a5cb5a5c6aa583"),
-        (views.views, "sqlite", "9e65db6ee0729790d30b6a82f6e99a98ca8f4ff15d3530c4d59f10d8a541dcd9"),
-        (views.views, "postgresql", "03a2ba32a8561a1f28087cee5421fe88ff5095183220e4f2b21f2e86aa3d3feb"),
+        (views.views, "sqlite", "93277f4707bfdf1e0d1301e594bcb432340207ac4c9193abef64b46a227863fa"),
+        (views.views, "postgresql", "7c78b50ee175c66f4ebd3a2bc147732a49ee89b054fd0610263cadc66699fc1d"),
     ],
 )
 def test_what_a_revision_creates_does_not_change(

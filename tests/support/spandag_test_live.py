@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -87,8 +88,13 @@ class Process:
 
     def beat(self, *, closed: bool = False) -> None:
         """Say that it is alive, or that it has ended."""
-        if self.name is not None:
-            self.writer.beat(self.name, closed=closed)
+        if self.name is None:
+            return
+        self.writer.beat(self.name, closed=closed)
+        table = schema.writers
+        with connected(self.url) as connection:
+            # One that fell silent and comes back never was another one.
+            connection.execute(update(table).where(table.c.id == self.name).values(pid=os.getpid()))
 
     def fall_silent(self, *, has_ended: bool = True) -> None:
         """As if it had been killed long enough ago, or could not reach its store since."""

@@ -22,7 +22,8 @@ from spandag.cli._options import json_option, opened_store, store_option
 def unresolved(run: str | None, limit: int, store: str | None, as_json: bool) -> None:
     """Show the steps of RUN, or of the newest runs, that nobody accepted.
 
-    Left rejected, failed, cancelled or interrupted, or with all redos spent.
+    Left rejected, failed, cancelled or interrupted, or with all redos spent. The last attempt at a step
+    decides: what was accepted and then redone counts no more.
     """
     from spandag import query
     from spandag.cli._output import page, print_json, print_paged, say, say_next

@@ -315,12 +315,14 @@ def _add_cost(batch: Batch, node: NodeRow, attributes: Mapping[str, Any]) -> Non
     cost = amount(get(semconv.GEN_AI_USAGE_COST))
     if cost is None:
         cost = amount(get(semconv.OPERATION_COST))
-    if cost is None and usage.input_tokens is None and usage.output_tokens is None:
+    is_known = cost is not None or usage.input_tokens is not None or usage.output_tokens is not None
+    if not is_known and node.status != "completed":
+        # It gave no answer to pay for. One that did has cost something, though nobody knows what.
         return
     source = None
     if cost is not None:
         source = text(get(semconv.SPANDAG_PRICE_SOURCE)) or PRICE_SOURCE_SPAN
-    else:
+    elif is_known:
         # The model that answered is the one that is billed; routers answer with names of their own.
         answered = text(get(semconv.GEN_AI_RESPONSE_MODEL))
         price = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from spandag.query.spent import Spent
 from spandag.query.tree_node import TreeNode
+from spandag.semconv import NodeType
 
 
 def as_json(answer: Any) -> Any:
@@ -23,7 +24,11 @@ def as_json(answer: Any) -> Any:
             if field.metadata.get("json", True)
         )
     if isinstance(answer, TreeNode):
-        return _flat((name, getattr(answer, name)) for name in answer.FIELDS)
+        found = _flat((name, getattr(answer, name)) for name in answer.FIELDS)
+        if answer.node_type == NodeType.LLM and not answer.spent.has_tokens:
+            # As in ``v_run_tree``: not known, which is not 0.
+            found.update(input_tokens=None, output_tokens=None)
+        return found
     if isinstance(answer, tuple) and hasattr(answer, "_asdict"):
         return _flat(answer._asdict().items())
     if isinstance(answer, list | tuple):

@@ -12,7 +12,14 @@ from spandag.query.ancestors import phase_name
 from spandag.query.asked import as_text
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.liveness import load_tree
-from spandag.query.resolve import LAST, SHORT_ID, is_node_id, resolve_node, resolve_run
+from spandag.query.resolve import (
+    LAST,
+    SHORT_ID,
+    is_node_id,
+    resolve_lost_original,
+    resolve_node,
+    resolve_run,
+)
 from spandag.query.runs import REDO
 from spandag.query.spent import Spent
 from spandag.query.suggest import on_one_line
@@ -80,7 +87,7 @@ def attempts(store: Store, step: str, *, run: str | None = None) -> list[Attempt
     Args:
         store: Where they are.
         step: The name of a step of the run; or a node as `spandag.query.resolve_node` takes it: an attempt,
-            the branch point of a redo, or whatever is part of one.
+            the branch point of a redo, or whatever is part of one. Attempt 1 may be missing in the store.
         run: As `spandag.query.resolve_run` takes it. By default a step's name is looked up in the newest
             run, and a node's id in all.
 
@@ -138,6 +145,10 @@ def _found(connection: Connection, text: str, run: str | None) -> tuple[TreeRows
     except AmbiguousError:
         raise
     except QueryError as error:
+        # Every redo names attempt 1, which other questions pass on whether it is stored or not.
+        lost = resolve_lost_original(connection, text)
+        if lost is not None:
+            return *_loaded(connection, lost.run_id), lost.id
         if is_id or (slash and run is None):
             raise
         raise QueryError(_unknown(connection, node_text or text, run or run_text or LAST)) from error
@@ -181,6 +192,11 @@ def _by_name(connection: Connection, name: str, run: str) -> tuple[TreeRows, lis
 def _described(step: TreeNode, by_id: dict[str, TreeNode]) -> str:
     phase = phase_name(step, by_id)
     facts = [f"phase {on_one_line(phase)}"] if phase else []
+    # A step within another one is there once in each attempt.
+    around = by_id.get(step.parent_node_id or "")
+    while around is not None and around.node_type != NodeType.STEP:
+        around = by_id.get(around.parent_node_id or "")
+    facts += [f"{on_one_line(around.name)} attempt {around.attempt or 1}"] if around is not None else []
     facts += [f"step {step.step_number}"] if step.step_number is not None else []
     return f"{step.id[:SHORT_ID]} ({', '.join(facts)})" if facts else step.id[:SHORT_ID]
 

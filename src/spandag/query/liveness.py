@@ -4,7 +4,8 @@ The store says ``running`` of whatever has started and not ended. Who reads it w
 whether there is anybody left to end it:
 
 - ``running``: the process that holds it open is alive: its last heartbeat is young, or it runs on this machine;
-- ``interrupted``: that process is gone, so it never will end;
+- ``interrupted``: that process is gone, so it never will end: it said so, it no longer runs on this machine, or
+  nothing was heard of it;
 - ``open``: nobody said who holds it open, so nobody knows.
 """
 
@@ -17,12 +18,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, literal_column, select
 
-from spandag.query.local_process import is_running
+from spandag.query.local_process import is_gone, is_running
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
 from spandag.store import load_tree as load_stored
 from spandag.store.facts import TREE_COLUMNS, BranchRecord, RunRecord
-from spandag.store.heartbeat import STALE_NS, now_ns_sql
+from spandag.store.heartbeat import PID_SPACE, STALE_NS, now_ns_sql
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -221,10 +222,17 @@ def alive_writers(connection: Connection, writer_ids: Iterable[str | None]) -> f
     return frozenset(
         writer_id
         for writer_id, meta, is_fresh, *process in rows
-        # One that cannot reach the store for a while has no heartbeat there.
-        if not _is_closed(meta) and (is_fresh or is_running(*process))
+        if _is_alive(meta if isinstance(meta, dict) else {}, is_fresh, *process)
     )
 
 
-def _is_closed(meta: Any) -> bool:
-    return isinstance(meta, dict) and meta.get("closed") is True
+def _is_alive(
+    meta: dict[str, Any], is_fresh: bool, host: str | None, pid: int | None, started_at: int | None
+) -> bool:
+    if meta.get("closed") is True:
+        return False
+    if is_fresh:
+        # One that was killed could not say so.
+        return not is_gone(host, pid, meta.get(PID_SPACE))
+    # One that cannot reach the store for a while has no heartbeat there.
+    return is_running(host, pid, started_at)

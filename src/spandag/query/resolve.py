@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from spandag.query.asked import as_text
 from spandag.query.errors import AmbiguousError, QueryError
-from spandag.query.runs import newest
+from spandag.query.runs import REDO, newest
 from spandag.query.suggest import close_nodes, close_runs, described_nodes, described_runs, lately
 from spandag.store import schema
 from spandag.store.rows import BRANCH_POINT_PREFIX
@@ -134,6 +134,38 @@ def resolve_node(connection: Connection, text: str) -> NodeId:
     close = close_nodes(connection, node_text, SHORT_ID, run_id)
     hint = f"did you mean {close}?" if close else f"ids are shown by: spandag tree {run_text or LAST} --ids"
     raise QueryError(f"{where} starts with {node_text!r}; {hint}")
+
+
+def resolve_lost_original(connection: Connection, text: str) -> NodeId | None:
+    """Attempt 1 of a step that was redone, where nothing but its redos tells of it.
+
+    Args:
+        connection: Of the store.
+        text: As `resolve_node` takes it, and found no node by.
+
+    Returns:
+        None where no redo names such an attempt.
+
+    Raises:
+        QueryError: Several are meant, or no run is.
+    """
+    run_text, slash, node_text = text.strip().rpartition("/")
+    redos = schema.branches
+    statement = (
+        select(redos.c.run_id, redos.c.source_node_id)
+        .where(redos.c.kind == REDO)
+        .distinct()
+        .order_by(redos.c.run_id, redos.c.source_node_id)
+    )
+    if slash:
+        statement = statement.where(redos.c.run_id == resolve_run(connection, run_text))
+    found = _matches(
+        connection, statement, redos.c.source_node_id, node_text.lower(), _NODE_DIGITS, prefix_of_id=""
+    )
+    if len(found) > 1:
+        named = [f"{run_id[:SHORT_ID]}/{node_id}" for run_id, node_id in found[:_SHOWN]]
+        raise AmbiguousError(f"{text!r} is ambiguous: {_listed(named, len(found))}")
+    return NodeId(*found[0]) if found else None
 
 
 def _matches(

@@ -85,7 +85,8 @@ class Failure:
         step_number: The step's number within its phase.
         attempt: Which attempt at the step it was in.
         failed_above: The nodes that failed because of it, from the nearest to the highest.
-        failed_the_run: Whether the run failed because of it: its root is the last of those, or itself.
+        failed_the_run: Whether the run failed because of it: its root is the last of those, or itself. A run
+            without a run node has its status from all that is at its top, of which any is taken as the root.
     """
 
     node_id: str
@@ -163,7 +164,8 @@ def root_cause(store: Store, run: str) -> RootCause:
             if (node.status == _FAILED or node.id in explains) and node.id not in explained_by
         ]
         origins.sort(key=_rank)
-        failures = [_failure(node, nodes, parents, explains, rows.run.root_node_id) for node in origins]
+        roots = _roots(nodes, parents, rows.run.root_node_id)
+        failures = [_failure(node, nodes, parents, explains, roots) for node in origins]
         before = _last_call(connection, run_id, tree.nodes, nodes, parents, origins[0]) if origins else None
         return RootCause(
             run=tree.run,
@@ -188,6 +190,16 @@ def _parents(nodes: list[TreeNode]) -> dict[str, str | None]:
             parent = parents[parent]
         parents[node_id] = parent
     return parents
+
+
+def _roots(
+    nodes: Mapping[str, TreeNode], parents: Mapping[str, str | None], root_node_id: str | None
+) -> set[str]:
+    """What a run takes its status from, as `spandag.store.derive` does: its root, else whatever is topmost."""
+    root = nodes.get(root_node_id or "")
+    if root is None or root.node_type == NodeType.RUN:
+        return set() if root is None else {root.id}
+    return {node_id for node_id in nodes if parents[node_id] is None}
 
 
 def _explained(nodes: Mapping[str, TreeNode], parents: Mapping[str, str | None]) -> dict[str, str]:
@@ -227,7 +239,7 @@ def _failure(
     nodes: Mapping[str, TreeNode],
     parents: Mapping[str, str | None],
     explains: Mapping[str, str],
-    root_node_id: str | None,
+    roots: set[str],
 ) -> Failure:
     chain: list[TreeNode] = []
     at = explains.get(node.id)
@@ -264,7 +276,7 @@ def _failure(
             FailedNode(each.id, each.node_type, each.name, each.error_type, each.error_message)
             for each in chain
         ],
-        failed_the_run=root_node_id is not None and root_node_id in (node.id, *(each.id for each in chain)),
+        failed_the_run=not roots.isdisjoint((node.id, *(each.id for each in chain))),
     )
 
 

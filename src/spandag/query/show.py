@@ -34,7 +34,7 @@ class ModelUse:
     Attributes:
         provider: Whose model it is.
         model: Its name.
-        unmeasured_calls: Model calls that said neither tokens nor a price; they are not among `calls`.
+        unmeasured_calls: Model calls that said neither tokens nor a price; those that answered are among `calls`.
         spent: Tokens, cost and model calls.
     """
 
@@ -298,8 +298,8 @@ _ID, _NODE_TYPE, _MODEL, _PROVIDER, _DISPOSITION = map(
 
 def _models(rows: TreeRows) -> list[ModelUse]:
     own = own_spending(rows.costs)
-    # What is not counted is part of another call.
-    measured = {row[0] for row in rows.costs}
+    # What is not counted is part of another call, or made of others.
+    told = {row[0] for row in rows.costs if not row[1] or any(said is not None for said in row[2:])}
     spent: dict[tuple[str | None, str | None], Spent] = {}
     unmeasured: Counter[tuple[str | None, str | None]] = Counter()
     for row in rows.nodes:
@@ -308,7 +308,7 @@ def _models(rows: TreeRows) -> list[ModelUse]:
         key = row[_PROVIDER], row[_MODEL]
         if row[_ID] in own:
             spent[key] = spent.get(key, NOTHING).plus(own[row[_ID]])
-        elif row[_ID] not in measured:
+        if row[_ID] not in told:
             unmeasured[key] += 1
     found = [
         ModelUse(decoded(key[0]), decoded(key[1]), unmeasured[key], spent.get(key, NOTHING))

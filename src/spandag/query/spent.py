@@ -14,11 +14,12 @@ class Spent(NamedTuple):
     """Sums over model calls.
 
     Attributes:
-        calls: Model calls that said their tokens or price.
-        input_tokens: Tokens in, cached ones included.
-        output_tokens: Tokens out, reasoning included.
+        calls: Model calls that answered, or said their tokens or price.
+        input_tokens: Tokens in, cached ones included, of the calls that said them.
+        output_tokens: Tokens out, reasoning included, of the calls that said them.
         cost_usd: USD of the calls whose price is known; None where not one is.
-        unpriced_calls: Calls whose price is not known; where there are any, the cost is a lower bound.
+        unpriced_calls: Calls whose price is not known, those that did not say their tokens among them; where
+            there are any, the cost is a lower bound.
     """
 
     calls: int = 0
@@ -31,6 +32,11 @@ class Spent(NamedTuple):
     def tokens(self) -> int:
         """Tokens in and out."""
         return self.input_tokens + self.output_tokens
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether any call is known to have used tokens, or to have cost nothing."""
+        return self.tokens > 0 or self.calls > self.unpriced_calls
 
     def plus(self, other: Spent) -> Spent:
         """This sum and another one."""

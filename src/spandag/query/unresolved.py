@@ -37,7 +37,7 @@ _OUTCOME, _STARTED_AT, _ENDED_AT, _ERROR_TYPE, _ERROR_MESSAGE = map(
 
 @dataclass(frozen=True, slots=True)
 class Unresolved:
-    """A step that no reviewer accepted an attempt at; named as the columns of ``v_unresolved``.
+    """A step of which no attempt that still counts was accepted; named as the columns of ``v_unresolved``.
 
     Attributes:
         run_id: The run.
@@ -126,7 +126,12 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
         rows: Of the run, with what is known of what has not ended.
     """
     by_id = {row[_ID]: row for row in rows.nodes}
-    accepted = {branch.source_node_id for branch in rows.branches if branch.status == Outcome.ACCEPTED}
+    # An attempt that was accepted and then redone counts no more, whatever became of the redo.
+    settled = {
+        row[_STEP]
+        for row in rows.nodes
+        if row[_NODE_TYPE] == NodeType.STEP and row[_DISPOSITION] != SUPERSEDED and _ended_well(row)
+    }
     spent = with_spent_limit(connection, rows.run.id)
 
     def is_loose(row: Row) -> bool:
@@ -134,12 +139,9 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
             return False
         if row[_ID] in spent:
             return True
-        if (row[_OUTCOME] or row[_STATUS]) in _GOOD:
-            return False
         if row[_STATUS] in (RUNNING, OPEN) and rows.run.ended_at is None:
             return False
-        first = by_id.get(row[_STEP])
-        return (first is None or first[_OUTCOME] != Outcome.ACCEPTED) and row[_STEP] not in accepted
+        return row[_STEP] not in settled
 
     loose = [row for row in rows.nodes if is_loose(row)]
     if not loose:
@@ -172,6 +174,11 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
         )
         for row in sorted(loose, key=lambda row: (row[_STARTED_AT], row[_ID]))
     ]
+
+
+def _ended_well(row: Row) -> bool:
+    """As in ``branches.status``: what ended well without saying its outcome is accepted."""
+    return (row[_OUTCOME] or row[_STATUS]) in _GOOD
 
 
 def _limits(connection: Connection, run_id: str, node_ids: list[str]) -> dict[str, int | None]:

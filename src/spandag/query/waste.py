@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, or_, select
 
 from spandag.query.ancestors import agent_of, nearest
 from spandag.query.asked import at_least, one_of
@@ -16,7 +16,7 @@ from spandag.query.liveness import load_tree
 from spandag.query.over_runs import has_step, newest_answers
 from spandag.query.rejections import rejections
 from spandag.query.resolve import resolve_run
-from spandag.query.runs import Run, summary
+from spandag.query.runs import REDO, Run, summary
 from spandag.query.spent import NOTHING, Spent, own_spending
 from spandag.query.text import decoded
 from spandag.query.tree_node import Row
@@ -49,6 +49,20 @@ _ATTEMPT, _OUTCOME, _STARTED_AT, _ENDED_AT, _MODEL, _PROVIDER, _ERROR_TYPE, _ERR
     ("attempt", "outcome", "started_at", "ended_at", "model", "provider", "error_type", "error_message"),
 )
 _NS_PER_MS = 1_000_000
+
+_BRANCHES, _ORIGINAL = schema.branches, schema.dag_nodes.alias("original")
+# Of a redo whose attempt 1 was lost no step may be thrown away, but what that left behind is.
+_HAS_LOST_ORIGINAL = (
+    select(_BRANCHES.c.branch_node_id)
+    .where(
+        _BRANCHES.c.run_id == schema.workflow_runs.c.id,
+        _BRANCHES.c.kind == REDO,
+        ~select(_ORIGINAL.c.id)
+        .where(_ORIGINAL.c.run_id == _BRANCHES.c.run_id, _ORIGINAL.c.id == _BRANCHES.c.source_node_id)
+        .exists(),
+    )
+    .exists()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +174,7 @@ def waste(store: Store, run: str | None = None, *, limit: int | None = 20, by: B
     with store.connection() as connection:
         answer = partial(_of_run, connection, by)
         if run is None:
-            condition = has_step(schema.dag_nodes.c.disposition.in_(THROWN_AWAY))
+            condition = or_(has_step(schema.dag_nodes.c.disposition.in_(THROWN_AWAY)), _HAS_LOST_ORIGINAL)
             return newest_answers(connection, condition, answer, limit)
         rows = load_tree(connection, resolve_run(connection, run))
         found = None if rows is None else answer(rows)

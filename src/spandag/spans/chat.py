@@ -118,6 +118,9 @@ class Chat(Node):
             if is_known(response.usage):
                 # Who says what a call used says it for the agents at work within it as well.
                 spent = Totals.of_call(response.usage, price.cost if price else None)
+        if not spent.calls and not self.failed:
+            # It answered, so it has cost something, though nobody knows what.
+            spent = Totals.of_call(Usage(), None)
         for node in self.ancestors():
             node.totals.add(spent)
             if type(node) is Chat:

@@ -101,6 +101,7 @@ class Node:
         parent: The enclosing node of this process, if any.
         context: The context in which work below this node runs, while it is open.
         totals: What was spent below this node so far.
+        failed: Whether it is marked as failed.
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class Node:
         "_tokens",
         "agent_name",
         "context",
+        "failed",
         "name",
         "parent",
         "span",
@@ -137,6 +139,7 @@ class Node:
         self.context = otel_context.set_value(_NODE_KEY, self, trace.set_span_in_context(span, base_context))
         self._ended = False
         self._recorded: tuple[int, str, str] | None = None
+        self.failed = False
         self._tokens: list[object] = []
 
     # -- what users and instrumentors add -------------------------------------
@@ -264,6 +267,7 @@ class Node:
         """
         error_type = qualified_name(type(error))
         message = scrub_text(describe(error))
+        self.failed = True
         self.span.set_status(Status(StatusCode.ERROR, message))
         self.span.set_attribute(semconv.ERROR_TYPE, error_type)
         # The identity of the exception, not the exception: keeping it would keep the
@@ -290,6 +294,7 @@ class Node:
             error_type: The value of ``error.type``: one of few.
             message: What went wrong.
         """
+        self.failed = True
         self.span.set_status(Status(StatusCode.ERROR, scrub_text(message)))
         self.span.set_attribute(semconv.ERROR_TYPE, error_type)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spandag import semconv
 from spandag.pricing import Usage
-from spandag.spans.usage import tokens
+from spandag.spans.usage import is_known, tokens
 
 # Held for a few additions per model call; a lock per node would cost more than it saves.
 _lock = threading.Lock()
@@ -23,7 +23,7 @@ class Totals:
         output_tokens: Tokens out, reasoning included.
         cost: USD of the calls whose price is known.
         priced_calls: Calls whose price is known.
-        unpriced_calls: Calls that used tokens and whose price is not known.
+        unpriced_calls: Calls that used tokens, or did not say how many, and whose price is not known.
     """
 
     calls: int = 0
@@ -38,7 +38,7 @@ class Totals:
         """What one model call spent.
 
         Args:
-            usage: Its tokens.
+            usage: Its tokens, as far as they are known.
             cost: USD; None where its price is not known.
         """
         return cls(
@@ -47,7 +47,8 @@ class Totals:
             output_tokens=usage.output_tokens or 0,
             cost=cost or 0.0,
             priced_calls=int(cost is not None),
-            unpriced_calls=int(cost is None and tokens(usage) > 0),
+            # One that says that it used none has nothing to be paid.
+            unpriced_calls=int(cost is None and (tokens(usage) > 0 or not is_known(usage))),
         )
 
     def add(self, spent: Totals) -> None:

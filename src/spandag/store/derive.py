@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.edges import handoff_edges, sibling_edges
-from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RunRows
+from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RedoRecord, RunRows
 from spandag.store.rows import DERIVED, DERIVED_EDGES, NODE_STATUSES, RECORDED, EdgeRow
 from spandag.store.tree import Tree, build
 
@@ -102,6 +102,7 @@ class _Above(NamedTuple):
     scope: str | None = None
     below_llm: bool = False
     below_usage: bool = False
+    unmeasured: str | None = None
     model_recorded: bool = False
     below_run: bool = False
     below_genai: bool = False
@@ -119,9 +120,12 @@ def derive(rows: RunRows) -> Derived:
     recorded = [event for event in rows.events if event.origin == RECORDED]
     model_events = {event.node_id for event in recorded if event.event_type in _MODEL_EVENTS}
     own = _own_dispositions(tree)
+    lost = _lost_attempts(tree, rows.redos)
 
     places: dict[str, Place] = {}
     charges: dict[str, Charge] = {}
+    # Model calls that say nothing and are made of others that stand for them.
+    made_of_others: set[str] = set()
     scopes: dict[str, str | None] = {}
     calls: list[tuple[NodeRecord, str | None]] = []
     top_runs: list[NodeRecord] = []
@@ -130,9 +134,12 @@ def derive(rows: RunRows) -> Derived:
 
     for node, index in tree.walk():
         above = inherited[tree.parents[node.id]]
+        lost_step = lost.get(tree.lost.get(node.id))
+        attempt = tree.attempts.get(node.id)
+        if lost_step is not None and (attempt is None or attempt.step != lost_step):
+            above = above._replace(step=lost_step, disposition=SUPERSEDED)
         is_genai = node.node_type not in _NOT_GENAI
         disposition = max(above.disposition, own.get(node.span_id, ACTIVE), key=_WORSE.__getitem__)
-        attempt = tree.attempts.get(node.id)
         step = (attempt.step if attempt is not None else None) or above.step
         agent = (node.name if node.node_type in _AGENTS else node.agent) or above.agent
         places[node.id] = Place(
@@ -142,8 +149,11 @@ def derive(rows: RunRows) -> Derived:
         # An agent below another has models of its own.
         model_recorded = node.id in model_events or (above.model_recorded and node.node_type not in _AGENTS)
         cost = costs.get(node.id)
+        has_usage = cost is not None and _has_usage(cost)
         if cost is not None:
             charges[node.id] = Charge(agent, not above.below_usage)
+            if above.unmeasured is not None:
+                made_of_others.add(above.unmeasured)
         is_llm = node.node_type == NodeType.LLM
         chooses_model = is_llm and not above.below_llm and not model_recorded and not _only_reads(cost)
         if chooses_model and node.model is not None:
@@ -160,12 +170,15 @@ def derive(rows: RunRows) -> Derived:
             agent,
             node.id if node.node_type == NodeType.CONVERSATION else above.scope,
             above.below_llm or is_llm,
-            above.below_usage or (is_llm and cost is not None and _has_usage(cost)),
+            above.below_usage or (is_llm and has_usage),
+            above.unmeasured if cost is None else None if has_usage else node.id,
             model_recorded,
             above.below_run or node.node_type == NodeType.RUN,
             above.below_genai or is_genai,
         )
 
+    for node_id in made_of_others:
+        charges[node_id] = charges[node_id]._replace(counted=False)
     edges = {edge[:4]: edge for edge in sibling_edges(run_id, tree)}
     for edge in handoff_edges(run_id, tree, recorded, scopes):
         edges[edge[:4]] = edge
@@ -219,6 +232,23 @@ def _own_dispositions(tree: Tree) -> dict[str, str]:
         elif (node.outcome or node.status) in _GIVEN_UP:
             dispositions[node.span_id] = ABANDONED
     return dispositions
+
+
+def _lost_attempts(tree: Tree, redos: Sequence[RedoRecord]) -> dict[str | None, str]:
+    """By the span id of each attempt that is not stored, though a later one is, its step.
+
+    A redo says which is attempt 1 and, by its link, which is the attempt before: what these left behind is
+    superseded like them.
+    """
+    lost: dict[str | None, str] = {}
+    for attempt in tree.attempts.values():
+        if attempt.step is not None and attempt.step not in tree.nodes and attempt.number > 1:
+            lost[attempt.step] = attempt.step
+    for node_id, before in redos:
+        redo = tree.attempts.get(node_id)
+        if redo is not None and redo.step is not None and before not in tree.nodes:
+            lost.setdefault(before, redo.step)
+    return lost
 
 
 def _has_usage(cost: CostRecord) -> bool:

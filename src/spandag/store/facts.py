@@ -122,6 +122,18 @@ class ForkRecord(NamedTuple):
     depth: int | None
 
 
+class RedoRecord(NamedTuple):
+    """That one node is the redo of another one of its run.
+
+    Attributes:
+        node_id: The redo.
+        before_span_id: The attempt before it, stored or not.
+    """
+
+    node_id: str
+    before_span_id: str
+
+
 class RunRecord(NamedTuple):
     """A row of ``workflow_runs``."""
 
@@ -160,6 +172,7 @@ class RunRows:
         costs: One for each model call that says its tokens or price.
         branches: Redos and forks.
         forks: One for each link to a run that this one was forked from.
+        redos: One for each link to the attempt before.
     """
 
     run: RunRecord
@@ -169,6 +182,7 @@ class RunRows:
     costs: list[CostRecord] = field(default_factory=list)
     branches: list[BranchRecord] = field(default_factory=list)
     forks: list[ForkRecord] = field(default_factory=list)
+    redos: list[RedoRecord] = field(default_factory=list)
 
 
 TREE_COLUMNS = (
@@ -250,6 +264,7 @@ def read_rows(connection: Connection, run: RunRecord) -> RunRows:
         costs=_read_costs(connection, run_id),
         branches=_read_branches(connection, run_id),
         forks=_read_forks(connection, run_id),
+        redos=[RedoRecord._make(row) for row in connection.execute(_REDOS, {"run_id": run_id})],
     )
     rows.nodes = _records(connection, schema.dag_nodes, NodeRecord, run_id)
     return rows
@@ -350,6 +365,15 @@ _FORKS = (
     select(_LINKS.c.node_id, _LINKS.c.linked_run_id, _NODES.c.attributes)
     .join(_NODES, and_(_NODES.c.run_id == _LINKS.c.run_id, _NODES.c.id == _LINKS.c.node_id))
     .where(_LINKS.c.run_id == bindparam("run_id"), _LINKS.c.link_type == LinkType.FORK_OF)
+    .order_by(_LINKS.c.node_id, _LINKS.c.seq)
+)
+_REDOS = (
+    select(_LINKS.c.node_id, _LINKS.c.linked_span_id)
+    .where(
+        _LINKS.c.run_id == bindparam("run_id"),
+        _LINKS.c.linked_run_id == bindparam("run_id"),
+        _LINKS.c.link_type == LinkType.REDO_OF,
+    )
     .order_by(_LINKS.c.node_id, _LINKS.c.seq)
 )
 _PREVIEW = select(_NODES.c.input_preview).where(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -13,6 +14,9 @@ STALE_NS = 15 * 10**9
 
 DROPPED = "dropped_spans"
 """Key of ``writers.meta``: spans that the process could not keep."""
+
+PID_SPACE = "pid_space"
+"""Key of ``writers.meta``: within what the process's number is its own, see `pid_space`."""
 
 _NOW_NS = {
     # By the millisecond; days since noon of a day 4,713 years before our era.
@@ -31,6 +35,21 @@ def now_ns_sql(dialect_name: str) -> str:
     return _NOW_NS[dialect_name]
 
 
+def pid_space() -> str | None:
+    """Within what this process's number means it: the start of the system and the namespace of numbers.
+
+    Containers have namespaces of their own, also where they share the name of a host.
+
+    Returns:
+        None where the system does not say; only Linux does.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
+    except (OSError, ValueError):
+        return None
+
+
 def beat(connection: Connection, writer_id: str, *, dropped: int, closed: bool) -> None:
     """Note that a process is alive, or that it has ended.
 
@@ -46,6 +65,8 @@ def beat(connection: Connection, writer_id: str, *, dropped: int, closed: bool) 
         meta[DROPPED] = dropped
     if closed:
         meta["closed"] = True
+    elif (space := pid_space()) is not None:
+        meta[PID_SPACE] = space
     kind = "JSONB" if connection.dialect.name == "postgresql" else "TEXT"
     connection.execute(
         text(

@@ -39,12 +39,14 @@ class Tree:
     Attributes:
         nodes: By id.
         parents: The id of each node's parent; None at the top.
+        lost: The recorded parent of each node whose parent is not stored.
         items: Below each parent what takes a place, in order.
         attempts: For each step and branch point which attempt of which step it is.
     """
 
     nodes: dict[str, NodeRecord]
     parents: dict[str, str | None]
+    lost: dict[str, str]
     items: dict[str | None, list[Item]]
     attempts: dict[str, Attempt]
 
@@ -67,14 +69,21 @@ def build(nodes: Sequence[NodeRecord]) -> Tree:
     """Put the nodes of a run in their places."""
     by_id = {node.id: node for node in nodes}
     attempts = {node.id: _attempt(node, by_id) for node in nodes if node.node_type in _ATTEMPTS}
-    parents = {node.id: _parent(node, by_id, attempts) for node in nodes}
+    parents: dict[str, str | None] = {}
+    lost: dict[str, str] = {}
+    for node in nodes:
+        parent = _parent(node, by_id, attempts)
+        if parent is not None and parent not in by_id:
+            lost[node.id] = parent
+            parent = None
+        parents[node.id] = parent
     for node_id in _cycle_breakers(by_id, parents):
         parents[node_id] = None
     children: dict[str | None, list[NodeRecord]] = {}
     for node in nodes:
         children.setdefault(parents[node.id], []).append(node)
     items = {parent: _places(siblings, attempts) for parent, siblings in children.items()}
-    return Tree(by_id, parents, items, attempts)
+    return Tree(by_id, parents, lost, items, attempts)
 
 
 def _attempt(node: NodeRecord, by_id: dict[str, NodeRecord]) -> Attempt:
@@ -96,15 +105,12 @@ def _attempt(node: NodeRecord, by_id: dict[str, NodeRecord]) -> Attempt:
 
 
 def _parent(node: NodeRecord, by_id: dict[str, NodeRecord], attempts: dict[str, Attempt]) -> str | None:
+    """The id of a node's parent, stored or not."""
     if node.node_type == NodeType.BRANCH_POINT:
         # Beside attempt 1, wherever the redo itself was started.
-        source = by_id.get(attempts[node.id].step or "", node)
-        parent = source.parent_span_id
-    elif (branch_point := BRANCH_POINT_PREFIX + node.id) in by_id:
-        return branch_point
-    else:
-        parent = node.parent_span_id
-    return parent if parent in by_id else None
+        return by_id.get(attempts[node.id].step or "", node).parent_span_id
+    branch_point = BRANCH_POINT_PREFIX + node.id
+    return branch_point if branch_point in by_id else node.parent_span_id
 
 
 def _cycle_breakers(by_id: dict[str, NodeRecord], parents: dict[str, str | None]) -> list[str]:

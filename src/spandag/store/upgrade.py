@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DatabaseError
 
 from spandag.store import revisions, schema
 from spandag.store.connect import Database
@@ -35,6 +37,16 @@ class State(Enum):
 
 def state_of(connection: Connection) -> State:
     """What a database is, found by plain SQL: Alembic takes long to import."""
+    try:
+        return _state_of(connection)
+    except UnicodeDecodeError as error:
+        # The driver says so of a file that is damaged where the tables are listed.
+        raise DatabaseError(
+            "the list of tables", None, sqlite3.DatabaseError(f"malformed: {error}")
+        ) from error
+
+
+def _state_of(connection: Connection) -> State:
     inspector = inspect(connection)
     if not inspector.has_table(schema.VERSION_TABLE):
         tables = set(inspector.get_table_names())

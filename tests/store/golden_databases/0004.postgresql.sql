@@ -1332,6 +1332,68 @@ INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLIC
 CREATE INDEX ix_dag_nodes_steps ON dag_nodes (run_id, disposition) WHERE node_type = 'step';
 CREATE INDEX ix_dag_nodes_agents ON dag_nodes (name, started_at) WHERE node_type IN ('agent', 'sub_agent') AND length(name) <= 512;
 
+CREATE OR REPLACE VIEW v_unresolved AS
+SELECT last.run_id,
+       run.name AS run_name,
+       (
+           WITH RECURSIVE above(next_id, node_type, name) AS (
+               SELECT last.parent_node_id, last.node_type, last.name
+               UNION ALL
+               SELECT up.parent_node_id, up.node_type, up.name
+               FROM above JOIN dag_nodes AS up ON up.run_id = last.run_id AND up.id = above.next_id
+               WHERE above.node_type <> 'phase'
+           )
+           SELECT name FROM above WHERE node_type = 'phase'
+       ) AS phase,
+       last.step_node_id,
+       last.name AS step,
+       last.step_number,
+       coalesce(last.attempt, 1) AS attempts,
+       CASE WHEN last.attributes ->> 'spandag.step.max_redos' ~ '^[0-9]{1,9}$' THEN CAST(last.attributes ->> 'spandag.step.max_redos' AS INTEGER) END AS max_redos,
+       coalesce(last.attributes ->> 'spandag.redo.exhausted' = 'true', FALSE) AS exhausted,
+       last.id AS node_id,
+       CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END AS status,
+       last.outcome,
+       (SELECT event.meta ->> 'spandag.redo.hypothesis' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS hypothesis,
+       (SELECT event.meta ->> 'spandag.redo.requested_by' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS requested_by,
+       last.started_at,
+       last.ended_at,
+       to_timestamp(CAST(last.started_at AS DOUBLE PRECISION) / 1000000000.0) AS started_time,
+       CAST(last.ended_at - last.started_at AS DOUBLE PRECISION) / 1000000.0 AS duration_ms,
+       last.error_type,
+       last.error_message
+FROM dag_nodes AS last
+JOIN workflow_runs AS run ON run.id = last.run_id
+WHERE last.node_type = 'step'
+  AND last.disposition <> 'superseded'
+  AND (
+      coalesce(last.attributes ->> 'spandag.redo.exhausted' = 'true', FALSE)
+      OR coalesce(last.outcome, last.status) NOT IN ('accepted', 'completed')
+      AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST(extract(epoch FROM statement_timestamp()) * 1000000 AS BIGINT) * 1000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> 'closed' = 'true', FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
+      AND NOT EXISTS (
+          SELECT 1 FROM dag_nodes AS other
+          WHERE other.run_id = last.run_id AND other.node_type = 'step'
+            AND other.disposition <> 'superseded' AND other.step_node_id = last.step_node_id
+            AND coalesce(other.outcome, other.status) IN ('accepted', 'completed')
+      )
+  );
+
 CREATE OR REPLACE VIEW v_waste AS
 SELECT cost.run_id,
        node.disposition,
@@ -1523,7 +1585,7 @@ INSERT INTO sessions (id, name, task, user_id, started_at, last_active_at, statu
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT DO NOTHING;
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '000000000000000d', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '0000000000000010', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
-INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795733995425000000, 'asked', 1);
+INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795774289869000000, 'asked', 1);
 INSERT INTO workflow_runs (id, root_node_id, name, task, status, started_at, ended_at, session_id, user_id, branch_parent_id, is_branch, branch_depth, root_run_id, facts_version, derived_version, meta) VALUES ('0000000000000000000000000000000a', '0000000000000001', 'report', 'find the law', 'completed', 0, 100000000000, 'alice', NULL, NULL, false, 0, '0000000000000000000000000000000a', 1, 1, NULL);
 
 COMMIT;

@@ -189,7 +189,7 @@ CREATE TABLE tombstones (
 	nodes INTEGER NOT NULL, 
 	CONSTRAINT pk_tombstones PRIMARY KEY (run_id)
 );
-INSERT INTO "tombstones" VALUES('0000000000000000000000000000000b',1795733995425000000,'asked',1);
+INSERT INTO "tombstones" VALUES('0000000000000000000000000000000b',1795774289869000000,'asked',1);
 CREATE TABLE workflow_runs (
 	id TEXT NOT NULL, 
 	root_node_id TEXT, 
@@ -544,65 +544,6 @@ CROSS JOIN json_each((
     FROM below JOIN cost_records AS cost ON cost.run_id = branch.run_id AND cost.node_id = below.id WHERE cost.counted
 )) AS spent_before
 WHERE branch.kind = 'redo';
-CREATE VIEW v_unresolved AS
-SELECT last.run_id,
-       run.name AS run_name,
-       (
-           WITH RECURSIVE above(next_id, node_type, name) AS (
-               SELECT last.parent_node_id, last.node_type, last.name
-               UNION ALL
-               SELECT up.parent_node_id, up.node_type, up.name
-               FROM above JOIN dag_nodes AS up ON up.run_id = last.run_id AND up.id = above.next_id
-               WHERE above.node_type <> 'phase'
-           )
-           SELECT name FROM above WHERE node_type = 'phase'
-       ) AS phase,
-       last.step_node_id,
-       last.name AS step,
-       last.step_number,
-       coalesce(last.attempt, 1) AS attempts,
-       CASE WHEN length(last.attributes ->> '$."spandag.step.max_redos"') BETWEEN 1 AND 9 AND last.attributes ->> '$."spandag.step.max_redos"' NOT GLOB '*[^0-9]*' THEN CAST(last.attributes ->> '$."spandag.step.max_redos"' AS INTEGER) END AS max_redos,
-       coalesce(last.attributes ->> '$."spandag.redo.exhausted"' = 1, FALSE) AS exhausted,
-       last.id AS node_id,
-       CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
-            WHEN EXISTS (
-                SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
-                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
-            ) THEN 'running'
-            ELSE 'interrupted' END ELSE last.status END AS status,
-       last.outcome,
-       (SELECT event.meta ->> '$."spandag.redo.hypothesis"' FROM execution_events AS event
-        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
-        ORDER BY event.seq DESC LIMIT 1) AS hypothesis,
-       (SELECT event.meta ->> '$."spandag.redo.requested_by"' FROM execution_events AS event
-        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
-        ORDER BY event.seq DESC LIMIT 1) AS requested_by,
-       last.started_at,
-       last.ended_at,
-       strftime('%Y-%m-%dT%H:%M:%fZ', last.started_at / 1000000000.0, 'unixepoch') AS started_time,
-       CAST(last.ended_at - last.started_at AS DOUBLE PRECISION) / 1000000.0 AS duration_ms,
-       last.error_type,
-       last.error_message
-FROM dag_nodes AS last
-JOIN workflow_runs AS run ON run.id = last.run_id
-LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
-WHERE last.node_type = 'step'
-  AND last.disposition <> 'superseded'
-  AND coalesce(last.outcome, last.status) NOT IN ('accepted', 'completed')
-  AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
-            WHEN EXISTS (
-                SELECT 1 FROM writers AS writer
-                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
-                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
-            ) THEN 'running'
-            ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
-  AND coalesce(first.outcome, '') <> 'accepted'
-  AND NOT EXISTS (
-      SELECT 1 FROM branches AS branch
-      WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
-        AND branch.status = 'accepted'
-  );
 CREATE VIEW v_branch_tree AS
 SELECT root.id AS root_run_id,
        (lineage.value ->> 2) AS path,
@@ -719,6 +660,67 @@ WHERE (root.branch_parent_id IS NULL OR NOT EXISTS (
        SELECT 1 FROM workflow_runs AS parent WHERE parent.id = root.branch_parent_id));
 CREATE INDEX ix_dag_nodes_steps ON dag_nodes (run_id, disposition) WHERE node_type = 'step';
 CREATE INDEX ix_dag_nodes_agents ON dag_nodes (name, started_at) WHERE node_type IN ('agent', 'sub_agent') AND length(name) <= 512;
+CREATE VIEW v_unresolved AS
+SELECT last.run_id,
+       run.name AS run_name,
+       (
+           WITH RECURSIVE above(next_id, node_type, name) AS (
+               SELECT last.parent_node_id, last.node_type, last.name
+               UNION ALL
+               SELECT up.parent_node_id, up.node_type, up.name
+               FROM above JOIN dag_nodes AS up ON up.run_id = last.run_id AND up.id = above.next_id
+               WHERE above.node_type <> 'phase'
+           )
+           SELECT name FROM above WHERE node_type = 'phase'
+       ) AS phase,
+       last.step_node_id,
+       last.name AS step,
+       last.step_number,
+       coalesce(last.attempt, 1) AS attempts,
+       CASE WHEN length(last.attributes ->> '$."spandag.step.max_redos"') BETWEEN 1 AND 9 AND last.attributes ->> '$."spandag.step.max_redos"' NOT GLOB '*[^0-9]*' THEN CAST(last.attributes ->> '$."spandag.step.max_redos"' AS INTEGER) END AS max_redos,
+       coalesce(last.attributes ->> '$."spandag.redo.exhausted"' = 1, FALSE) AS exhausted,
+       last.id AS node_id,
+       CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END AS status,
+       last.outcome,
+       (SELECT event.meta ->> '$."spandag.redo.hypothesis"' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS hypothesis,
+       (SELECT event.meta ->> '$."spandag.redo.requested_by"' FROM execution_events AS event
+        WHERE event.run_id = last.run_id AND event.node_id = last.id AND event.event_type = 'rejected'
+        ORDER BY event.seq DESC LIMIT 1) AS requested_by,
+       last.started_at,
+       last.ended_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', last.started_at / 1000000000.0, 'unixepoch') AS started_time,
+       CAST(last.ended_at - last.started_at AS DOUBLE PRECISION) / 1000000.0 AS duration_ms,
+       last.error_type,
+       last.error_message
+FROM dag_nodes AS last
+JOIN workflow_runs AS run ON run.id = last.run_id
+WHERE last.node_type = 'step'
+  AND last.disposition <> 'superseded'
+  AND (
+      coalesce(last.attributes ->> '$."spandag.redo.exhausted"' = 1, FALSE)
+      OR coalesce(last.outcome, last.status) NOT IN ('accepted', 'completed')
+      AND (CASE last.status WHEN 'running' THEN CASE WHEN last.writer_id IS NULL THEN 'open'
+            WHEN EXISTS (
+                SELECT 1 FROM writers AS writer
+                WHERE writer.id = last.writer_id AND writer.heartbeat_at >= CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000000 - 15000000000
+                  AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
+            ) THEN 'running'
+            ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
+      AND NOT EXISTS (
+          SELECT 1 FROM dag_nodes AS other
+          WHERE other.run_id = last.run_id AND other.node_type = 'step'
+            AND other.disposition <> 'superseded' AND other.step_node_id = last.step_node_id
+            AND coalesce(other.outcome, other.status) IN ('accepted', 'completed')
+      )
+  );
 CREATE VIEW v_waste AS
 SELECT cost.run_id,
        node.disposition,

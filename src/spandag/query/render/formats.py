@@ -235,8 +235,8 @@ def _local(time: int | None) -> datetime | None:
 
 
 def tokens(spent: Spent) -> str:
-    """As in ``1.2k tokens``; empty where no model was called."""
-    return f"{count(spent.tokens)} tokens" if spent.calls else ""
+    """As in ``1.2k tokens``; empty where no model was called, or none said its tokens."""
+    return f"{count(spent.tokens)} tokens" if spent.has_tokens else ""
 
 
 def count(number: int) -> str:

@@ -99,7 +99,9 @@ def unresolved(sql: Dialect) -> str:
 
     status = status_of_node(sql, "last")
     exhausted = sql.is_true("last.attributes", semconv.SPANDAG_REDO_EXHAUSTED)
-    # As in `branches.status`: what ended well without saying its outcome is accepted.
+    # As in `branches.status`: what ended well without saying its outcome is accepted. What was accepted and
+    # then redone is superseded and counts no more, whatever became of the redo.
+    good = f"('{Outcome.ACCEPTED}', 'completed')"
     return f"""
 SELECT last.run_id,
        run.name AS run_name,
@@ -123,18 +125,17 @@ SELECT last.run_id,
        last.error_message
 FROM dag_nodes AS last
 JOIN workflow_runs AS run ON run.id = last.run_id
-LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
 WHERE last.node_type = '{NodeType.STEP}'
   AND last.disposition <> 'superseded'
   AND (
       {exhausted}
-      OR coalesce(last.outcome, last.status) NOT IN ('{Outcome.ACCEPTED}', 'completed')
+      OR coalesce(last.outcome, last.status) NOT IN {good}
       AND ({status} NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
-      AND coalesce(first.outcome, '') <> '{Outcome.ACCEPTED}'
       AND NOT EXISTS (
-          SELECT 1 FROM branches AS branch
-          WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
-            AND branch.status = 'accepted'
+          SELECT 1 FROM dag_nodes AS other
+          WHERE other.run_id = last.run_id AND other.node_type = '{NodeType.STEP}'
+            AND other.disposition <> 'superseded' AND other.step_node_id = last.step_node_id
+            AND coalesce(other.outcome, other.status) IN {good}
       )
   )
 """

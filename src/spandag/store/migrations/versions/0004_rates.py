@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 needs_spandag = "0.1.0"
 
-CHANGED = ("v_waste", "v_unresolved", "v_events", "v_cost_by_agent", "v_cost_by_model")
+CHANGED = ("v_unresolved", "v_waste", "v_events", "v_cost_by_agent", "v_cost_by_model")
 """Views; the others are as the revisions before made them."""
 
 ADDED = ("v_rates",)

@@ -10,21 +10,6 @@ BEGIN;
 
 DROP VIEW v_rates;
 
-CREATE OR REPLACE VIEW v_waste AS
-SELECT cost.run_id,
-       node.disposition,
-       node.step_node_id,
-       step.name AS step,
-       step.step_number,
-       cost.agent_name,
-       cost.model,
-       count(*) AS calls, CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens, sum(cost.cost_usd) AS cost_usd, count(*) - count(cost.cost_usd) AS unpriced_calls
-FROM cost_records AS cost
-JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
-LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
-WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
-GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
-
 CREATE OR REPLACE VIEW v_unresolved AS
 SELECT last.run_id,
        run.name AS run_name,
@@ -84,6 +69,21 @@ WHERE last.node_type = 'step'
       WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
         AND branch.status = 'accepted'
   );
+
+CREATE OR REPLACE VIEW v_waste AS
+SELECT cost.run_id,
+       node.disposition,
+       node.step_node_id,
+       step.name AS step,
+       step.step_number,
+       cost.agent_name,
+       cost.model,
+       count(*) AS calls, CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens, sum(cost.cost_usd) AS cost_usd, count(*) - count(cost.cost_usd) AS unpriced_calls
+FROM cost_records AS cost
+JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
+LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
+WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
+GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
 
 CREATE OR REPLACE VIEW v_events AS
 SELECT node.run_id,

@@ -14,24 +14,8 @@ CREATE INDEX ix_dag_nodes_agents ON dag_nodes (name, started_at) WHERE node_type
 DROP VIEW v_cost_by_model;
 DROP VIEW v_cost_by_agent;
 DROP VIEW v_events;
-DROP VIEW v_unresolved;
 DROP VIEW v_waste;
-
-CREATE VIEW v_waste AS
-SELECT cost.run_id,
-       node.disposition,
-       node.step_node_id,
-       step.name AS step,
-       step.step_number,
-       cost.agent_name,
-       cost.model,
-       count(*) AS calls, CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens, sum(cost.cost_usd) AS cost_usd, count(*) - count(cost.cost_usd) AS unpriced_calls
-FROM cost_records AS cost
-JOIN workflow_runs AS run ON run.id = cost.run_id
-JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
-LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
-WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
-GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
+DROP VIEW v_unresolved;
 
 CREATE VIEW v_unresolved AS
 SELECT last.run_id,
@@ -75,7 +59,6 @@ SELECT last.run_id,
        last.error_message
 FROM dag_nodes AS last
 JOIN workflow_runs AS run ON run.id = last.run_id
-LEFT JOIN dag_nodes AS first ON first.run_id = last.run_id AND first.id = last.step_node_id
 WHERE last.node_type = 'step'
   AND last.disposition <> 'superseded'
   AND (
@@ -88,13 +71,29 @@ WHERE last.node_type = 'step'
                   AND NOT coalesce(writer.meta ->> '$."closed"' = 1, FALSE)
             ) THEN 'running'
             ELSE 'interrupted' END ELSE last.status END NOT IN ('running', 'open') OR run.ended_at IS NOT NULL)
-      AND coalesce(first.outcome, '') <> 'accepted'
       AND NOT EXISTS (
-          SELECT 1 FROM branches AS branch
-          WHERE branch.run_id = last.run_id AND branch.source_node_id = last.step_node_id
-            AND branch.status = 'accepted'
+          SELECT 1 FROM dag_nodes AS other
+          WHERE other.run_id = last.run_id AND other.node_type = 'step'
+            AND other.disposition <> 'superseded' AND other.step_node_id = last.step_node_id
+            AND coalesce(other.outcome, other.status) IN ('accepted', 'completed')
       )
   );
+
+CREATE VIEW v_waste AS
+SELECT cost.run_id,
+       node.disposition,
+       node.step_node_id,
+       step.name AS step,
+       step.step_number,
+       cost.agent_name,
+       cost.model,
+       count(*) AS calls, CAST(coalesce(sum(cost.input_tokens), 0) AS BIGINT) AS input_tokens, CAST(coalesce(sum(cost.output_tokens), 0) AS BIGINT) AS output_tokens, sum(cost.cost_usd) AS cost_usd, count(*) - count(cost.cost_usd) AS unpriced_calls
+FROM cost_records AS cost
+JOIN workflow_runs AS run ON run.id = cost.run_id
+JOIN dag_nodes AS node ON node.run_id = cost.run_id AND node.id = cost.node_id
+LEFT JOIN dag_nodes AS step ON step.run_id = node.run_id AND step.id = node.step_node_id
+WHERE cost.counted AND node.disposition IN ('superseded', 'abandoned')
+GROUP BY cost.run_id, node.disposition, node.step_node_id, step.name, step.step_number, cost.agent_name, cost.model;
 
 CREATE VIEW v_events AS
 SELECT node.run_id,
