@@ -101,7 +101,7 @@ def test_attempts(ask: Ask, redone: str) -> None:
 
     assert result.exit_code == 0
     assert result.stdout.startswith(f"step 1 fit  run {redone[:8]} report\n")
-    assert "↻ redo asked by reviewer: “try a power law”" in result.stdout
+    assert "↻ redo_1 asked by reviewer: “try a power law”" in result.stdout
     first, second = answer(ask("attempts", "fit", "--run", redone[:8], "--json"))
     assert (first["outcome"], second["outcome"], second["cost_usd"]) == ("rejected", "accepted", 0.01)
     assert f"next: spandag node {second['node_id'][:8]}" in result.stderr
