@@ -104,7 +104,7 @@ def test_attempts(ask: Ask, redone: str) -> None:
     assert "↻ redo_1 asked by reviewer: “try a power law”" in result.stdout
     first, second = answer(ask("attempts", "fit", "--run", redone[:8], "--json"))
     assert (first["outcome"], second["outcome"], second["cost_usd"]) == ("rejected", "accepted", 0.01)
-    assert f"next: spandag node {second['node_id'][:8]}" in result.stderr
+    assert f"next: spandag diff {second['node_id'][:8]}" in result.stderr
     assert ask("attempts", first["node_id"]).stdout == result.stdout
     unknown = ask("attempts", "fitt")
     assert (unknown.exit_code, unknown.stdout) == (2, "")
