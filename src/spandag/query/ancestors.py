@@ -73,6 +73,19 @@ def phase_above(node: TreeNode | None, by_id: Mapping[str, TreeNode]) -> TreeNod
     return node
 
 
+def step_around(node: TreeNode, by_id: Mapping[str, TreeNode]) -> TreeNode | None:
+    """The nearest attempt that a node of a tree is within; never the node itself.
+
+    Args:
+        node: The node.
+        by_id: All nodes of its tree.
+    """
+    around = by_id.get(node.parent_node_id or "")
+    while around is not None and around.node_type != NodeType.STEP:
+        around = by_id.get(around.parent_node_id or "")
+    return around
+
+
 def phase_name(node: TreeNode | None, by_id: Mapping[str, TreeNode]) -> str | None:
     """The name of `phase_above`; None where there is none."""
     phase = phase_above(node, by_id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from spandag.query.ancestors import phase_name
+from spandag.query.ancestors import phase_name, step_around
 from spandag.query.asked import as_text
 from spandag.query.errors import AmbiguousError, QueryError
 from spandag.query.liveness import load_tree
@@ -193,9 +193,7 @@ def _described(step: TreeNode, by_id: dict[str, TreeNode]) -> str:
     phase = phase_name(step, by_id)
     facts = [f"phase {on_one_line(phase)}"] if phase else []
     # A step within another one is there once in each attempt.
-    around = by_id.get(step.parent_node_id or "")
-    while around is not None and around.node_type != NodeType.STEP:
-        around = by_id.get(around.parent_node_id or "")
+    around = step_around(step, by_id)
     facts += [f"{on_one_line(around.name)} attempt {around.attempt or 1}"] if around is not None else []
     facts += [f"step {step.step_number}"] if step.step_number is not None else []
     return f"{step.id[:SHORT_ID]} ({', '.join(facts)})" if facts else step.id[:SHORT_ID]

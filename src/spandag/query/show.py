@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, or_, select
 
-from spandag.query.ancestors import phase_above
+from spandag.query.ancestors import phase_above, step_around
 from spandag.query.liveness import load_tree, runs_with_standings
 from spandag.query.passed_on import own_errors
 from spandag.query.redos import Redo, redos_of_rows
@@ -239,7 +239,7 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
     for step_id, of_step in attempts.items():
         last = max(of_step, key=lambda node: (node.attempt or 1, node.started_at, node.id))
         phase = phase_above(last, by_id)
-        around = _step_around(last, by_id)
+        around = step_around(last, by_id)
         spent = NOTHING
         for node in of_step:
             spent = spent.plus(node.spent)
@@ -262,14 +262,6 @@ def _steps(nodes: Sequence[TreeNode], by_id: dict[str, TreeNode]) -> list[StepSu
             )
         )
     return found
-
-
-def _step_around(step: TreeNode, by_id: dict[str, TreeNode]) -> TreeNode | None:
-    """The nearest attempt at another step that a step is within."""
-    around = by_id.get(step.parent_node_id or "")
-    while around is not None and around.node_type != NodeType.STEP:
-        around = by_id.get(around.parent_node_id or "")
-    return around
 
 
 def _errors(nodes: Sequence[TreeNode]) -> list[NodeError]:

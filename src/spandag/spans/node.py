@@ -235,8 +235,8 @@ class Node:
         # The work is over now; what follows (pricing, content) is ours and not part of it.
         end_time = time.time_ns()
         try:
-            if error is not None and self.is_failure(error):
-                with guard("record an error"):
+            with guard("record an error"):
+                if error is not None and self.is_failure(error):
                     self.fail(error, end_time)
             with guard("finish a span"):
                 self._finish()
