@@ -167,6 +167,17 @@ def test_where_a_run_is_stored_is_said_from_the_home_folder_on_and_with_the_stor
     assert done.stderr == f"spandag: stored in ~/mine.db · spandag tree {run['id'][:8]} --store mine.db\n"
 
 
+def test_that_content_is_not_recorded_is_said_where_nobody_has_chosen_so_here(
+    spandag: Spandag, program: str
+) -> None:
+    variable = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "NO_CONTENT"}
+
+    done = spandag("run", "--", "python", program, **variable)
+
+    assert ", without message content (--content turns it on) · spandag tree " in done.stderr
+    assert "without" not in spandag("run", "--content", "--", "python", program, **variable).stderr
+
+
 def test_where_a_run_is_stored_is_json_where_that_is_asked_for(
     spandag: Spandag, program: str, store_file: Path
 ) -> None:

@@ -313,6 +313,8 @@ def test_usage_below_a_call_with_usage_is_not_counted(story: Any, derived: Any) 
     assert {cost.node_id: (cost.agent_name, cost.counted) for cost in rows.costs} == {
         id_of(outer): ("a", True),
         id_of(inner): ("a", False),
+        # Of unknown usage, and made of the call below it, which stands for it.
+        id_of(bare): ("a", False),
         id_of(below_bare): ("a", True),
     }
 

@@ -41,7 +41,8 @@ def run(
     it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
     honoured and set, so that all of it is one run. Signals are passed on; the exit code is
     that of COMMAND. Standard output is the command's. Where the run is stored, and how to see
-    it, comes last on standard error; with --json that is an object, with the exit code.
+    it, comes last on standard error, nothing where no agent ran; with --json that is an object,
+    with the exit code.
     """
     from spandag.cli._child_process import ChildProcess
     from spandag.cli._command_span import CommandSpan
@@ -94,10 +95,8 @@ def run(
                 label_of(url),
                 store,
                 turned_on=child.content_turned_on,
-                captured=Settings.capture_content_in_environment(child.variables),
+                lacks=content is None and not Settings.capture_content_in_environment(child.variables),
             )
-        elif run_id is not None:
-            _say("nothing was recorded: no agent, model or workflow ran in it")
     sys.exit(code)
 
 
@@ -128,13 +127,13 @@ def _is_in_store(url: str, run_id: str) -> bool:
         return False
 
 
-def _say_where_it_is(run_id: str, label: str, store: str | None, *, turned_on: bool, captured: bool) -> None:
+def _say_where_it_is(run_id: str, label: str, store: str | None, *, turned_on: bool, lacks: bool) -> None:
     from spandag.cli._output import program
     from spandag.query.render import Page
     from spandag.query.resolve import SHORT_ID
 
     dot = Page(encoding=sys.stderr.encoding or "utf-8").glyphs.dot
-    too = "" if captured else ", without message content (--content turns it on)"
+    too = ", without message content (--content turns it on)" if lacks else ""
     if turned_on:
         too = ", message content too, as it goes nowhere else (--no-content turns it off)"
     _say(f"stored in {label}{too} {dot} {program()} tree {run_id[:SHORT_ID]}{same_store(store)}")
