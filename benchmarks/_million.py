@@ -16,6 +16,9 @@ from spandag.store import Writer, schema
 
 _COPIED = (schema.dag_nodes, schema.dag_edges, schema.execution_events, schema.cost_records, schema.branches)
 _AT_ONCE = 20
+# No two runs start at the same time.
+_APART_NS = 10**9
+_TIMES = frozenset({"started_at", "ended_at", "time", "timestamp"})
 
 
 class Million:
@@ -120,17 +123,23 @@ class Million:
             }
             while nodes > 0:
                 for size, (run, tables) in originals.items():
-                    ids = [self._new_id() for _ in range(_AT_ONCE)]
-                    self._insert(connection, schema.workflow_runs, [(new, *run[1:]) for new in ids])
+                    new = [self._new_id() for _ in range(_AT_ONCE)]
+                    self._insert(
+                        connection,
+                        schema.workflow_runs,
+                        _at_other_times(schema.workflow_runs, [run[1:]], new),
+                    )
                     for table, rows in tables.items():
-                        self._insert(connection, table, [(new, *row) for new in ids for row in rows])
+                        self._insert(connection, table, _at_other_times(table, rows, new))
                     nodes -= _AT_ONCE * size
                 connection.commit()
 
-    def _new_id(self) -> str:
-        """Like a trace id, in no order: that decides where in the indexes a run stands."""
+    def _new_id(self) -> tuple[str, int]:
+        """Like a trace id, in no order: that decides where in the indexes a run stands; and how much later it ran."""
         self._copies += 1
-        return hashlib.blake2b(str(self._copies).encode(), digest_size=16).hexdigest()
+        return hashlib.blake2b(
+            str(self._copies).encode(), digest_size=16
+        ).hexdigest(), self._copies * _APART_NS
 
     def _check(self, connection: Any, nodes: int) -> None:
         """Count what there is; nothing may be left to be derived by whoever reads.
@@ -164,6 +173,22 @@ class Million:
         with connection.cursor().copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+def _at_other_times(
+    table: Any, rows: list[tuple[Any, ...]], new: list[tuple[str, int]]
+) -> list[tuple[Any, ...]]:
+    """The rows of a run, without its id, once for each new run."""
+    times = [place for place, column in enumerate(list(table.columns)[1:]) if column.name in _TIMES]
+    made = []
+    for run_id, later in new:
+        for row in rows:
+            copied = [run_id, *row]
+            for place in times:
+                if row[place] is not None:
+                    copied[place + 1] += later
+            made.append(tuple(copied))
+    return made
 
 
 def _select(table: Any, key: str, run_id: str) -> str:

@@ -23,10 +23,8 @@ from sqlalchemy import func, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from spandag.export import SpandagSpanExporter, live
-from spandag.export import pipeline as pipeline_module
-from spandag.export.handed import Handed, key_of
+from spandag.export.handed import key_of
 from spandag.store import schema
-from spandag.store.rows import Batch
 from spandag.store.spool import Spool, folder_of
 
 BACK_S = 40
@@ -187,39 +185,6 @@ def test_what_comes_after_the_last_flush_is_on_disk_as_well(
     assert spool_of(store_url).waiting().spans == 2
     assert pipeline.dropped == 0
     assert not any("lost" in message for message in messages(caplog))
-
-
-@pytest.mark.parametrize("backend", ["sqlite"])
-def test_threads_that_remember_at_once_do_not_disturb_each_other(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever waits in vain brings batches to disk while the writer brings others to the store."""
-    exporter = SpandagSpanExporter(store_url)
-    pipeline = exporter._opened()
-    monkeypatch.setattr(pipeline_module, "_REMEMBERED", 500)
-    failures: list[BaseException] = []
-
-    def remember(thread: int) -> None:
-        try:
-            for number in range(2_000):
-                ended = [(thread, 10 * number + each) for each in range(10)]
-                pipeline._remember(Handed(Batch(), ended, 0, 0, open_spans=False))
-        except RuntimeError as error:
-            failures.append(error)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=remember, args=(number,)) for number in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert failures == []
-    assert len(pipeline._stored) == 500
-    exporter.shutdown()
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
@@ -414,7 +379,7 @@ def test_what_is_brought_again_is_lost_once_and_no_longer_when_it_is_stored(
     exporter = SpandagSpanExporter(store_url)
     pipeline = exporter._opened()
     for _ in range(2):
-        pipeline._lose([key_of(span) for span in spans], "there is no room")  # type: ignore[arg-type]
+        pipeline._fates.are_lost([key_of(span) for span in spans], "there is no room")  # type: ignore[arg-type]
     assert pipeline.dropped == 2
     assert pipeline.export(spans[:1], 30, is_live=False)  # type: ignore[arg-type]
     assert pipeline.dropped == 1

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 
 from spandag import semconv
 from spandag.export import SpandagSpanExporter, counters, storing
+from spandag.export.fates import Fates
 from spandag.export.project import project
 from spandag.export.storing import Storing
 from spandag.store import StoreError, Writer, schema
@@ -45,7 +46,7 @@ def test_a_process_removes_runs_that_are_kept_no_longer(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storing, "_FIRST_TIDY_S", 0.0)
-    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6))
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6), Fates())
     assert here.write(project([old_run(1)]), has_open=False)
     here.tend(has_open=False)
     assert run_names(store_url) == ["run 1"]
@@ -55,7 +56,7 @@ def test_a_process_removes_runs_that_are_kept_no_longer(
     assert run_names(store_url) == []
     # Nor does it come back.
     here.write(project([old_run(1)]), has_open=False)
-    here.close(0, 10)
+    here.close(10)
     assert run_names(store_url) == []
 
 
@@ -66,10 +67,10 @@ def test_a_process_settles_what_another_left_behind(store_url: str, tmp_path: Pa
         killed.write(project([old_run(1), old_run(number)]))
     with connected(store_url) as connection:
         connection.execute(schema.workflow_runs.update().values(derived_version=0, name=None))
-    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6))
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6), Fates())
     here.write(project([old_run(3)]), has_open=False)
     here.tend(has_open=False)
-    here.close(0, 10)
+    here.close(10)
     assert run_names(store_url) == ["run 1", "run 2", "run 3"]
 
 
@@ -114,10 +115,10 @@ def test_only_what_a_batch_brings_with_it_sets_it_aside(of_the_store: bool, caus
 
 @pytest.mark.parametrize("backend", ["sqlite"])
 def test_a_shutdown_ends_in_time_though_many_runs_are_to_be_derived(store_url: str, tmp_path: Path) -> None:
-    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6))
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6), Fates())
     for start in range(1, 3_001, 500):
         here.write(project([old_run(number) for number in range(start, start + 500)]), has_open=False)
-    here.close(0, 0.3)
+    here.close(0.3)
     with connected(store_url) as connection:
         assert connection.execute(select(func.count()).select_from(schema.dag_nodes)).scalar_one() == 3_000
         behind = schema.workflow_runs.c.facts_version != schema.workflow_runs.c.derived_version

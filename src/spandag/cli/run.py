@@ -40,8 +40,8 @@ def run(
     Every Python process that COMMAND starts is set up as `opentelemetry-instrument` does
     it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
     honoured and set, so that all of it is one run. Signals are passed on; the exit code is
-    that of COMMAND. Standard output is the command's. Where the run is stored, and how to see
-    it, comes last on standard error, nothing where no agent ran; with --json that is an object,
+    that of COMMAND. Standard output is the command's. Where agents ran, the last lines on standard
+    error say where the run is stored, and how to see it; with --json, always, that is an object
     with the exit code.
     """
     from spandag.cli._child_process import ChildProcess

@@ -8,7 +8,6 @@ store cannot take at once waits in memory up to a limit, then on disk (`spandag.
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
@@ -21,9 +20,10 @@ from types import FrameType
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
 
-from spandag._guard import guard, logger
+from spandag._guard import guard
 from spandag.config import Settings
 from spandag.export.counters import count
+from spandag.export.fates import Fates
 from spandag.export.handed import NO_KEY, Handed, SpanKey, key_of
 from spandag.export.project import project
 from spandag.export.storing import Storing
@@ -41,8 +41,6 @@ _A_MOMENT_S = 0.001
 # How long an export waits for a store where nothing depends on it.
 _A_WHILE_S = 0.1
 _FEW_FRAMES = 64
-# Spans of which it is known that they were stored: the exporter brings them a few seconds later.
-_REMEMBERED = 16_384
 
 
 def _is_near_the_bottom() -> bool:
@@ -56,12 +54,6 @@ def _is_near_the_bottom() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _forget(keys: dict[SpanKey, None]) -> None:
-    """Leave out the oldest of too many."""
-    while len(keys) > _REMEMBERED:
-        del keys[next(iter(keys))]
 
 
 class Pipeline:
@@ -80,14 +72,8 @@ class Pipeline:
     def begin(self) -> None:
         """Start with nothing, as a process does: what waits after a fork is the parent's to write."""
         self.writer_id = uuid.uuid4().hex
-        self.dropped = 0
+        self._fates = Fates()
         self._queue: deque[ReadableSpan] = deque()
-        self._open: set[SpanKey] = set()
-        self._stored: dict[SpanKey, None] = {}
-        self._underway: set[SpanKey] = set()
-        # Counted as dropped; the exporter may bring them again, when there is room.
-        self._lost: dict[SpanKey, None] = {}
-        self._has_said_so = False
         # Guards what follows; `changed` is told of every change of it.
         self._changed = threading.Condition()
         self._wake = threading.Event()
@@ -106,7 +92,12 @@ class Pipeline:
         self._handed_bytes = 0
         self._threads: list[threading.Thread] = []
         spool = Spool(folder_of(self.url, self.settings.spool), self.settings.spool_size)
-        self._storing = Storing(self.url, self.writer_id, spool)
+        self._storing = Storing(self.url, self.writer_id, spool, self._fates)
+
+    @property
+    def dropped(self) -> int:
+        """How many spans were lost."""
+        return self._fates.dropped
 
     # -- the host's side: nothing here waits for the store ------------------------
 
@@ -137,7 +128,7 @@ class Pipeline:
                 # A start is no loss: its end will bring all of it.
                 if span.end_time is not None:
                     lost.append(key_of(span))
-        self._lose(lost, "spans come faster than rows can be made of them")
+        self._fates.are_lost(lost, "spans come faster than rows can be made of them")
 
     def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         """Hand over ended spans and wait until they are stored, or at least on disk.
@@ -152,7 +143,7 @@ class Pipeline:
         Returns:
             False where spans were dropped, or it took too long.
         """
-        dropped, stored = self.dropped, self._stored
+        dropped, stored = self.dropped, self._fates.stored
         fresh = {key: span for span in spans if (key := key_of(span)) not in stored}
         if not is_live and _is_near_the_bottom():
             target = self._hand_on_here(fresh, timeout_s)
@@ -235,7 +226,7 @@ class Pipeline:
             self._changed.notify_all()
         self._wake.set()
         if not self._threads:
-            self._storing.close(self.dropped, until - time.monotonic())
+            self._storing.close(until - time.monotonic())
             return
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -253,29 +244,6 @@ class Pipeline:
         if self.dropped and any(thread.is_alive() for thread in self._threads):
             # The store does not answer, so it cannot be told.
             self._storing.spool.note_lost(self.writer_id, self.dropped)
-
-    def _lose(self, keys: list[SpanKey], reason: str) -> None:
-        """Count spans that are lost, each once however often it is brought; said once."""
-        with self._changed:
-            self._underway.difference_update(keys)
-            fresh = [key for key in keys if key not in self._lost]
-            self._lost.update(dict.fromkeys(fresh))
-            _forget(self._lost)
-            self._count_dropped(len(fresh))
-            is_said, self._has_said_so = self._has_said_so, self._has_said_so or bool(fresh)
-        if not fresh:
-            return
-        count("spandag.exporter.dropped_spans", "Spans that could not be kept", len(fresh))
-        logger.log(
-            logging.DEBUG if is_said else logging.WARNING,
-            "spandag: %d spans were lost: %s (said once; the program goes on)",
-            len(fresh),
-            reason,
-        )
-
-    def _count_dropped(self, spans: int) -> None:
-        self.dropped += spans
-        self._storing.dropped = self.dropped
 
     def _start(self) -> bool:
         """Start the threads where they do not run; False where none can be started any more."""
@@ -349,24 +317,12 @@ class Pipeline:
             self._changed.notify_all()
 
     def _hand_on(self, spans: dict[SpanKey, ReadableSpan], generation: int) -> None:
-        fresh: list[ReadableSpan] = []
-        ended: list[SpanKey] = []
-        for key, span in spans.items():
-            has_ended = span.end_time is not None
-            if has_ended:
-                self._open.discard(key)
-            if key in self._stored or key in self._underway:
-                continue
-            fresh.append(span)
-            if has_ended:
-                ended.append(key)
-            else:
-                self._open.add(key)
+        fresh, ended = self._fates.news(spans)
         if not fresh:
             return
         batch = project(fresh, writer_id=self.writer_id)
-        self._underway.update(ended)
-        handed = Handed(batch, ended, memory_of(batch), generation, bool(self._open))
+        self._fates.are_underway(ended)
+        handed = Handed(batch, ended, memory_of(batch), generation, self._fates.has_open)
         with self._changed:
             fits = not self._handed or self._handed_bytes + handed.size <= self.settings.backlog
             waits = fits and not self._is_stuck and not self._storing.is_away()
@@ -389,9 +345,11 @@ class Pipeline:
 
     def _spool(self, handed: Handed) -> None:
         if self._storing.is_hopeless:
-            self._lose(handed.ended, self._storing.reason())
+            self._fates.are_lost(handed.ended, self._storing.reason())
         elif not self._keep(handed):
-            self._lose(handed.ended, f"{self._storing.reason()}, and there is no room to keep them on disk")
+            self._fates.are_lost(
+                handed.ended, f"{self._storing.reason()}, and there is no room to keep them on disk"
+            )
 
     def _keep(self, handed: Handed) -> bool:
         """Whether it is in the store or on disk, so that nobody need wait."""
@@ -399,24 +357,13 @@ class Pipeline:
             return False
         if not handed.is_kept:
             handed.is_kept = True
-            self._remember(handed)
+            self._fates.are_kept(handed.ended)
             if handed.was_copied:
                 self._storing.look_soon()
                 count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
             with self._changed:
                 self._changed.notify_all()
         return True
-
-    def _remember(self, handed: Handed) -> None:
-        # Whoever waits in vain remembers as well as those who write.
-        with self._changed:
-            for key in handed.ended:
-                self._stored[key] = None
-            self._underway.difference_update(handed.ended)
-            _forget(self._stored)
-            if self._lost:
-                # Brought again, and this time there was room.
-                self._count_dropped(-sum(self._lost.pop(key, 0) is None for key in handed.ended))
 
     # -- the store ----------------------------------------------------------------
 
@@ -425,7 +372,7 @@ class Pipeline:
             while True:
                 with self._changed:
                     if not self._handed and not self._closing:
-                        self._changed.wait(self._storing.next_s(has_open=bool(self._open)))
+                        self._changed.wait(self._storing.next_s(has_open=self._fates.has_open))
                     handed = self._handed[0] if self._handed else None
                     if handed is None and self._closing:
                         break
@@ -433,15 +380,15 @@ class Pipeline:
                     self._write_one(handed)
             # Here, so that whoever closes waits no longer than he wants to.
             with guard("close the store"):
-                self._storing.close(self.dropped, self._close_until - time.monotonic())
+                self._storing.close(self._close_until - time.monotonic())
 
     def _write_one(self, handed: Handed | None) -> None:
         if handed is None:
-            self._storing.tend(has_open=bool(self._open))
+            self._storing.tend(has_open=self._fates.has_open)
             return
         try:
             if self._storing.write(handed.batch, has_open=handed.open_spans):
-                self._remember(handed)
+                self._fates.are_kept(handed.ended)
                 handed.came_to_the_store(self._storing.spool)
                 # Before anybody is told that it is stored: who flushes and ends has the rest behind him.
                 self._storing.derive(is_busy=len(self._handed) > 1)

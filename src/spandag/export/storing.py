@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spandag._guard import logger
+from spandag.export.fates import Fates
 from spandag.export.loading import load_writer
 from spandag.store.errors import NoStoreError, StoreError, is_of_the_store
 from spandag.store.rows import Batch
@@ -42,16 +43,16 @@ class Storing:
         url: The store.
         writer_id: Of this process, in ``writers``.
         spool: Where batches wait.
+        fates: Tells how many spans were lost.
 
     Attributes:
         spool: The same.
-        dropped: Spans that were lost so far.
         is_hopeless: Whether there is no use in waiting for the store.
     """
 
-    def __init__(self, url: str, writer_id: str, spool: Spool) -> None:
+    def __init__(self, url: str, writer_id: str, spool: Spool, fates: Fates) -> None:
         self.spool = spool
-        self.dropped = 0
+        self._fates = fates
         self._url = url
         self._writer_id = writer_id
         self._writer: Writer | None = None
@@ -139,7 +140,7 @@ class Storing:
             return
         try:
             writer = self._opened()
-            if has_open or self.dropped != self._known_dropped:
+            if has_open or self._fates.dropped != self._known_dropped:
                 self._beat(writer)
             elif self._pause:
                 # There need not be a word to say to find out whether it is back.
@@ -152,13 +153,13 @@ class Storing:
         self._drain(writer)
         self._tidy(writer)
 
-    def close(self, dropped: int, for_s: float) -> None:
+    def close(self, for_s: float) -> None:
         """Say that this process has ended, as far as the store listens.
 
         Args:
-            dropped: Spans that were lost.
             for_s: Seconds that deriving may still take.
         """
+        dropped = self._fates.dropped
         told = not dropped
         if self._writer is not None:
             try:
@@ -182,9 +183,9 @@ class Storing:
 
     def _beat(self, writer: Writer) -> None:
         now = time.monotonic()
-        if now - self._beat_at >= HEARTBEAT_S or self.dropped != self._known_dropped:
-            writer.beat(self._writer_id, dropped=self.dropped)
-            self._beat_at, self._known_dropped = now, self.dropped
+        if now - self._beat_at >= HEARTBEAT_S or self._fates.dropped != self._known_dropped:
+            writer.beat(self._writer_id, dropped=self._fates.dropped)
+            self._beat_at, self._known_dropped = now, self._fates.dropped
 
     def _tidy(self, writer: Writer) -> None:
         now = time.monotonic()

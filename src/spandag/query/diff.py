@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from spandag.query.asked import at_least
 from spandag.query.diff_content import Contents
 from spandag.query.diff_nodes import DIVERGES, NodePair, compared
 from spandag.query.diff_sides import LoadedSide, sides
-from spandag.query.runs import REDO, UNCOUNTED_TYPES, Run, summary
+from spandag.query.runs import REDO, UNCOUNTED_TYPES, Run
 from spandag.query.spent import Spent
 from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
@@ -22,6 +23,7 @@ __all__ = ["Diff", "DiffSide", "Difference", "Divergence", "NodePair", "diff"]
 
 
 _ID, _NODE_TYPE, _STATUS = map(TREE_COLUMNS.index, ("id", "node_type", "status"))
+_TYPE_OF = itemgetter(_NODE_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,29 +216,38 @@ def _first_divergence(pairs: Sequence[NodePair], *, with_content: bool) -> tuple
     if not with_content:
         # Tokens are then the only trace that a call leaves of what was said.
         after = ("tokens", *after)
-    open_pairs: list[int] = []
-    for place, (_, _, depth, _, differs, _) in enumerate(pairs):
-        while len(open_pairs) > depth:
-            ended = open_pairs.pop()
-            if what := _first(pairs[ended].differs, after):
-                return ended, what
-        if what := _first(differs, before):
+    first: tuple[int, str] | None = None
+    # An end comes before the start of the next pair, and that of an inner pair before that of an outer one.
+    first_end = len(pairs)
+    for place, pair in enumerate(pairs):
+        if place >= first_end:
+            break
+        if not pair.differs:
+            continue
+        if what := _first(pair.differs, before):
             return place, what
-        open_pairs.append(place)
-    while open_pairs:
-        ended = open_pairs.pop()
-        if what := _first(pairs[ended].differs, after):
-            return ended, what
-    return None
+        if what := _first(pair.differs, after):
+            end = _end(pairs, place)
+            if first is None or end <= first_end:
+                first, first_end = (place, what), end
+    return first
+
+
+def _end(pairs: Sequence[NodePair], place: int) -> int:
+    """The place of the first pair that is no longer below another one."""
+    depth, end = pairs[place].depth, place + 1
+    while end < len(pairs) and pairs[end].depth > depth:
+        end += 1
+    return end
 
 
 def _first(differs: Sequence[str], wanted: Sequence[str]) -> str | None:
-    return next((what for what in wanted if what in differs), None) if differs else None
+    return next((what for what in wanted if what in differs), None)
 
 
 def _side(side: LoadedSide, has_content: bool) -> DiffSide:
-    run, node = summary(side.rows), side.node
-    types = Counter(row[_NODE_TYPE] for row in side.node_rows)
+    run, node = side.tree.run, side.node
+    types = Counter(map(_TYPE_OF, side.node_rows))
     failed = Counter(row[_NODE_TYPE] for row in side.node_rows if row[_STATUS] == "failed")
     branch = None
     if node is not None and node.parent_node_id is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from itertools import count
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -64,12 +66,17 @@ class NodePair(NamedTuple):
 _ID, _NODE_TYPE, _NAME, _STEP_NUMBER, _ATTEMPT = map(
     TREE_COLUMNS.index, ("id", "node_type", "name", "step_number", "attempt")
 )
+_ID_OF, _TYPE_OF, _TYPE_AND_NAME = itemgetter(_ID), itemgetter(_NODE_TYPE), itemgetter(_NODE_TYPE, _NAME)
 _OF_NODE = itemgetter(
     *map(
         TREE_COLUMNS.index,
         ("status", "outcome", "model", "provider", "error_type", "error_message"),
     )
 )
+
+
+_Number = Callable[[Hashable], int]
+"""A number for all that is equal: what is compared again and again is compared at once."""
 
 
 class _Nodes:
@@ -83,28 +90,28 @@ class _Nodes:
         tops: Places of those at the top.
         below: By place the places of the nodes directly below it.
         keys: Type and name, or what else nodes have to have in common to belong together.
+        types: Their types.
+        seen: All that is compared of a node but hypotheses, tokens and cost.
     """
 
-    def __init__(self, side: LoadedSide, said: Said, numbers: dict[Hashable, int]) -> None:
+    def __init__(self, side: LoadedSide, said: Said, directions: Sequence[str], number: _Number) -> None:
         self.nodes = side.nodes
         self.rows = side.node_rows
         self.said = said
-        branch_point = NodeType.BRANCH_POINT
-        self.hypotheses = {
-            row[_ID]: node.hypothesis
-            for row, node in zip(self.rows, self.nodes, strict=True)
-            if row[_NODE_TYPE] == branch_point
-        }
         self.tops: list[int] = []
         self.below: list[list[int]] = [_NOTHING_BELOW] * len(self.nodes)
-        self._numbers = numbers
-        self.keys = [self._number(_key(row)) for row in self.rows]
-        self._looks: tuple[list[int], ...] | None = None
         self._put_in_place()
-
-    def _number(self, seen: Hashable) -> int:
-        # What is compared again and again is compared at once.
-        return self._numbers.setdefault(seen, len(self._numbers))
+        self._number = number
+        self.types = list(map(_TYPE_OF, self.rows))
+        # A run can have 100,000 nodes: what is done for each of them is done by what Python has built in.
+        self.keys = list(map(number, map(_TYPE_AND_NAME, self.rows)))
+        self.hypotheses: dict[str, str | None] = {}
+        if not _BY_KEY.isdisjoint(self.types):
+            self._look_closer()
+        ids = list(map(_ID_OF, self.rows))
+        of_nodes = [map(said.get(direction, _SILENT).get, ids) for direction in directions]
+        self.seen = list(map(number, zip(self.keys, map(_OF_NODE, self.rows), *of_nodes, strict=True)))
+        self._looks: tuple[list[int], ...] | None = None
 
     def _put_in_place(self) -> None:
         top = self.nodes[0].depth if self.nodes else 0
@@ -119,6 +126,18 @@ class _Nodes:
                 self.below[way[-1]] = [place]
             way.append(place)
 
+    def _look_closer(self) -> None:
+        """Nodes that are known by their number or attempt."""
+        for place, node_type in enumerate(self.types):
+            if node_type not in _BY_KEY:
+                continue
+            row = self.rows[place]
+            if node_type == NodeType.BRANCH_POINT:
+                self.hypotheses[row[_ID]] = self.nodes[place].hypothesis
+                self.keys[place] = self._number((node_type, row[_NAME], row[_ATTEMPT]))
+            elif row[_STEP_NUMBER] is not None:
+                self.keys[place] = self._number((node_type, row[_STEP_NUMBER]))
+
     def looks(self, places: list[int]) -> list[list[int]]:
         """What one sees of some of the nodes, the closest look first."""
         if self._looks is None:
@@ -128,36 +147,27 @@ class _Nodes:
     def _all_looks(self) -> tuple[list[int], ...]:
         """The same in all that is below; the same by itself; of the same name; model calls of whatever model."""
         number, keys = self._number, self.keys
+        llm, any_model = NodeType.LLM, number(NodeType.LLM)
+        kinds = [
+            any_model if node_type == llm else key for node_type, key in zip(self.types, keys, strict=True)
+        ]
+        # By what they are called for, whatever they do: the third iteration belongs to the third one.
         by_itself = [
-            number((key, _OF_NODE(row), *(said.get(row[_ID]) for said in self.said.values())))
-            for key, row in zip(keys, self.rows, strict=True)
+            key if node_type in _BY_KEY else seen
+            for node_type, key, seen in zip(self.types, keys, self.seen, strict=True)
         ]
         with_all_below = by_itself.copy()
-        kinds = keys.copy()
-        for place in range(len(self.nodes) - 1, -1, -1):
-            node_type = self.rows[place][_NODE_TYPE]
-            if below := self.below[place]:
+        for place in range(len(keys) - 1, -1, -1):
+            if (below := self.below[place]) and self.types[place] not in _BY_KEY:
                 all_below = tuple([with_all_below[each] for each in below])
                 with_all_below[place] = number((by_itself[place], all_below))
-            if node_type == NodeType.LLM:
-                kinds[place] = number(node_type)
-            elif node_type in _BY_KEY:
-                # By what they are called for, whatever they do: the third iteration belongs to the third one.
-                with_all_below[place] = by_itself[place] = keys[place]
         return with_all_below, by_itself, keys, keys, kinds
 
 
 _NOTHING_BELOW: list[int] = []
+_SILENT: dict[str, bytes] = {}
 _BY_KEY = frozenset({NodeType.ITERATION, NodeType.BRANCH_POINT})
-
-
-def _key(row: Row) -> Hashable:
-    node_type = row[_NODE_TYPE]
-    if node_type == NodeType.ITERATION and row[_STEP_NUMBER] is not None:
-        return node_type, row[_STEP_NUMBER]
-    if node_type == NodeType.BRANCH_POINT:
-        return node_type, row[_NAME], row[_ATTEMPT]
-    return node_type, row[_NAME]
+_MORE_TO_COMPARE = frozenset({NodeType.LLM, NodeType.BRANCH_POINT})
 
 
 def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) -> list[NodePair]:
@@ -168,8 +178,12 @@ def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) ->
         side_b: The second side.
         said: What they said.
     """
-    numbers: dict[Hashable, int] = {}
-    a, b = _Nodes(side_a, said[0], numbers), _Nodes(side_b, said[1], numbers)
+    numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    directions = sorted(said[0].keys() | said[1].keys())
+    a, b = (
+        _Nodes(side, of_side, directions, numbers.__getitem__)
+        for side, of_side in zip((side_a, side_b), said, strict=True)
+    )
     result: list[NodePair] = []
     # What is still to come, the next one last.
     to_come: list[tuple[int | None, int | None, int, int | None]] = []
@@ -202,6 +216,8 @@ def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) ->
         node_b = None if in_b is None else b.nodes[in_b]
         if in_a is None or in_b is None:
             differs: tuple[str, ...] = (STRUCTURE,)
+        elif a.seen[in_a] == b.seen[in_b] and a.types[in_a] not in _MORE_TO_COMPARE:
+            differs = ()
         else:
             differs = _differs(a, in_a, b, in_b)
         result.append(make(NodePair, (node_a, node_b, depth, above, differs, None)))
@@ -212,24 +228,21 @@ def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) ->
     return result
 
 
-_SILENT: dict[str, bytes] = {}
-
-
 def _differs(a: _Nodes, in_a: int, b: _Nodes, in_b: int) -> tuple[str, ...]:
     row_a, row_b = a.rows[in_a], b.rows[in_b]
     node_type = row_a[_NODE_TYPE]
     is_llm = node_type == row_b[_NODE_TYPE] == NodeType.LLM
     found: list[str] = []
-    if a.keys[in_a] != b.keys[in_b] or _OF_NODE(row_a) != _OF_NODE(row_b):
-        found += _of_nodes(row_a, row_b, is_llm=is_llm)
     id_a, id_b = row_a[_ID], row_b[_ID]
+    if a.seen[in_a] != b.seen[in_b]:
+        found += _of_nodes(row_a, row_b, is_llm=is_llm)
+        for direction in a.said.keys() | b.said.keys():
+            if a.said.get(direction, _SILENT).get(id_a) != b.said.get(direction, _SILENT).get(id_b):
+                what = what_of(node_type, direction)
+                if what not in found:
+                    found.append(what)
     if node_type == NodeType.BRANCH_POINT and a.hypotheses[id_a] != b.hypotheses.get(id_b):
         found.append("hypothesis")
-    for direction in a.said.keys() | b.said.keys() if a.said.keys() != b.said.keys() else a.said:
-        if a.said.get(direction, _SILENT).get(id_a) != b.said.get(direction, _SILENT).get(id_b):
-            what = what_of(node_type, direction)
-            if what not in found:
-                found.append(what)
     if is_llm:
         spent_a, spent_b = a.nodes[in_a].spent, b.nodes[in_b].spent
         if spent_a is not spent_b:

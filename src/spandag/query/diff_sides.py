@@ -19,12 +19,14 @@ from spandag.query.resolve import (
     resolve_run,
 )
 from spandag.query.tree import Tree, tree_of_rows
-from spandag.query.tree_node import Row, TreeNode
+from spandag.query.tree_node import Row, TreeNode, rows_of_nodes
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
+from spandag.store.facts import TREE_COLUMNS
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 _NODE_DIGITS = 16
+_ID = TREE_COLUMNS.index("id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,6 @@ class _Run:
 
     def __init__(self, rows: TreeRows) -> None:
         self.rows = rows
-        self.by_id: dict[str, Row] = {row[0]: row for row in rows.nodes}
         self.tree = tree_of_rows(rows)
         self._whole: Tree | None = None
 
@@ -116,7 +117,7 @@ def _side(connection: Connection, loaded: dict[str, _Run], place: Place) -> Load
     if node_id.startswith(BRANCH_POINT_PREFIX):
         # What is compared is the redo that it stands for.
         redo = node_id.removeprefix(BRANCH_POINT_PREFIX)
-        node_id = redo if redo in run.by_id else node_id
+        node_id = redo if any(row[_ID] == redo for row in run.rows.nodes) else node_id
     tree = run.tree_with(node_id)
     start = next((i for i, node in enumerate(tree.nodes) if node.id == node_id), None)
     if start is None:
@@ -128,8 +129,7 @@ def _side(connection: Connection, loaded: dict[str, _Run], place: Place) -> Load
 
 
 def _loaded(run: _Run, tree: Tree, nodes: list[TreeNode], node: TreeNode | None) -> LoadedSide:
-    by_id = run.by_id
-    return LoadedSide(run.rows, tree, nodes, node, [by_id[each.id] for each in nodes])
+    return LoadedSide(run.rows, tree, nodes, node, rows_of_nodes(nodes))
 
 
 def _place(connection: Connection, text: str) -> Place:

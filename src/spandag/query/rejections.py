@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select
@@ -11,6 +11,9 @@ from spandag import semconv
 from spandag.query.over_runs import AT_ONCE
 from spandag.query.text import decoded
 from spandag.store import schema
+
+Attempt = tuple[str, str]
+"""Its run and its node."""
 
 
 class Rejection(NamedTuple):
@@ -25,29 +28,30 @@ class Rejection(NamedTuple):
     requested_by: str | None
 
 
-def rejections(connection: Connection, run_id: str, node_ids: Sequence[str]) -> dict[str, Rejection]:
+def rejections(connection: Connection, attempts: Iterable[Attempt]) -> dict[Attempt, Rejection]:
     """By attempt its last rejection; those that were not rejected are left out.
 
     Args:
         connection: Of the store.
-        run_id: The run.
-        node_ids: The attempts.
+        attempts: Whose.
     """
     events = schema.execution_events
-    found: dict[str, Rejection] = {}
-    for start in range(0, len(node_ids), AT_ONCE):
+    found: dict[Attempt, Rejection] = {}
+    asked = sorted(attempts)
+    for start in range(0, len(asked), AT_ONCE):
+        some = asked[start : start + AT_ONCE]
         rows = connection.execute(
-            select(events.c.node_id, events.c.meta)
+            select(events.c.run_id, events.c.node_id, events.c.meta)
             .where(
-                events.c.run_id == run_id,
-                events.c.node_id.in_(node_ids[start : start + AT_ONCE]),
+                events.c.run_id.in_(sorted({run_id for run_id, _ in some})),
+                events.c.node_id.in_([node_id for _, node_id in some]),
                 events.c.event_type == semconv.EVENT_REJECTED,
             )
-            .order_by(events.c.node_id, events.c.seq)
+            .order_by(events.c.run_id, events.c.node_id, events.c.seq)
         )
-        for node_id, meta in rows:
+        for run_id, node_id, meta in rows:
             said = meta if isinstance(meta, dict) else {}
-            found[node_id] = Rejection(
+            found[run_id, node_id] = Rejection(
                 _text(said.get(semconv.SPANDAG_REDO_HYPOTHESIS)),
                 _text(said.get(semconv.SPANDAG_REDO_REQUESTED_BY)),
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, TextClause, literal_column, select, text
@@ -11,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, TextClause, literal_column, se
 from spandag.query.ancestors import AGENTS
 from spandag.query.asked import as_text, at_least
 from spandag.query.liveness import load_tree
-from spandag.query.rejections import Rejection, rejections
+from spandag.query.rejections import Attempt, Rejection, rejections
 from spandag.query.spent import NOTHING, Spent, own_spending
 from spandag.query.text import decoded
 from spandag.query.waste import THROWN_AWAY, WasteReason
@@ -123,25 +125,48 @@ _GIVEN_UP = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.CANCELLED})
 _OF_ROW = [TREE_COLUMNS.index(name) for name in _Node._fields]
 
 
-def _sql(recursion: str) -> str:
-    """A recursion over the nodes of a run; nothing else is read of it."""
+_Place = tuple[str, str]
+"""A run, and the node of an agent in it."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What is read of one run of an agent.
+
+    Attributes:
+        below: Its node and those below it, every node after its parent.
+        above: Those above it, the nearest first.
+        costs: By model call below it what it took.
+    """
+
+    below: list[_Node] = field(default_factory=list)
+    above: list[_Node] = field(default_factory=list)
+    costs: dict[str, Spent] = field(default_factory=dict)
+
+
+@cache
+def _sql(turns: int, recursion: str, selected: str) -> TextClause:
+    """A recursion from some nodes over those of their runs; nothing else is read of these."""
     columns = ", ".join(_Node._fields)
     of_node = ", ".join(f"node.{name}" for name in _Node._fields)
-    return f"""WITH RECURSIVE found({columns}) AS (
-    SELECT {of_node} FROM dag_nodes AS node WHERE node.run_id = :run_id AND node.id = :node_id
+    agents = " OR ".join(f"(node.run_id = :run_{i} AND node.id = :node_{i})" for i in range(turns))
+    return text(f"""WITH RECURSIVE found(run_id, agent_id, level, {columns}) AS (
+    SELECT node.run_id, node.id, 0, {of_node} FROM dag_nodes AS node WHERE {agents}
     UNION ALL
-    SELECT {of_node} FROM found JOIN dag_nodes AS node ON node.run_id = :run_id AND {recursion}
+    SELECT found.run_id, found.agent_id, found.level + 1, {of_node}
+    FROM found JOIN dag_nodes AS node ON node.run_id = found.run_id AND {recursion}
 )
-"""
+{selected} ORDER BY found.level""")
 
 
-_BELOW: TextClause = text(
-    _sql("node.parent_node_id = found.id")
-    + """SELECT found.*, cost.node_id, cost.input_tokens, cost.output_tokens, cost.cost_usd
+_BELOW = "node.parent_node_id = found.id"
+_WITH_COSTS = """SELECT found.*, cost.node_id, cost.input_tokens, cost.output_tokens, cost.cost_usd
 FROM found LEFT JOIN cost_records AS cost
-    ON cost.run_id = :run_id AND cost.node_id = found.id AND cost.counted"""
-)
-_ABOVE: TextClause = text(_sql("node.id = found.parent_node_id") + "SELECT found.* FROM found")
+    ON cost.run_id = found.run_id AND cost.node_id = found.id AND cost.counted"""
+_ABOVE = "node.id = found.parent_node_id"
+_WITHOUT_COSTS = "SELECT found.* FROM found WHERE found.level > 0"
+# As many turns are read in one statement.
+_AT_ONCE = 50
 
 
 def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajectory]:
@@ -175,7 +200,7 @@ def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajec
             _NODES.c.id,
             _NODES.c.ended_at,
             _RUNS.c.name,
-            schema.IS_SETTLED,
+            schema.IS_SETTLED.label("is_settled"),
         )
         .join(_RUNS, _RUNS.c.id == _NODES.c.run_id)
         .where(*conditions)
@@ -183,24 +208,36 @@ def recent_trajectories(store: Store, agent: str, limit: int = 5) -> list[Trajec
         .limit(limit)
     )
     with store.connection() as connection:
+        found = connection.execute(statement).all()
+        turns = _read(
+            connection, [(row.run_id, row.id) for row in found if row.is_settled and row.ended_at is not None]
+        )
         loaded: dict[str, TreeRows | None] = {}
-        found = []
-        for run_id, node_id, ended_at, run_name, is_settled in connection.execute(statement).all():
-            below: list[_Node] = []
-            if is_settled and ended_at is not None:
-                below, above, costs = _read(connection, run_id, node_id)
-            if not below or any(node.ended_at is None for node in below):
+        names: dict[_Place, str | None] = {}
+        for run_id, node_id, _, run_name, _ in found:
+            turn = turns.get((run_id, node_id))
+            if turn is None or any(node.ended_at is None for node in turn.below):
                 # What is behind has no place yet; of what has not ended more is to be known.
                 if run_id not in loaded:
                     loaded[run_id] = load_tree(connection, run_id)
                 rows = loaded[run_id]
                 if rows is None:
                     continue
-                below, above, costs = _of_rows(rows, node_id)
+                turns[run_id, node_id] = turn = _of_rows(rows, node_id)
                 run_name = rows.run.name
-            if below:
-                found.append(_trajectory(connection, run_id, run_name, below, above, costs))
-        return found
+            if turn.below:
+                names[run_id, node_id] = run_name
+        asked = {
+            (run_id, attempt.id)
+            for run_id, node_id in names
+            for attempt in _attempts_behind(turns[run_id, node_id])
+            if attempt is not None and attempt.outcome is not None
+        }
+        said = rejections(connection, asked)
+        return [
+            _trajectory(run_id, name, turns[run_id, node_id], said)
+            for (run_id, node_id), name in names.items()
+        ]
 
 
 def agents(store: Store, limit: int = 20) -> list[str]:
@@ -219,25 +256,30 @@ def agents(store: Store, limit: int = 20) -> list[str]:
         return [decoded(name) for name in connection.execute(statement).scalars()]
 
 
-def _read(
-    connection: Connection, run_id: str, node_id: str
-) -> tuple[list[_Node], list[_Node], dict[str, Spent]]:
-    """An agent's node with those below it, those above it, and what was spent."""
-    values = {"run_id": run_id, "node_id": node_id}
-    below = []
-    costs = {}
-    for row in connection.execute(_BELOW, values):
-        node = _Node._make(row[: len(_Node._fields)])
-        below.append(node)
-        counted, tokens_in, tokens_out, cost = row[len(_Node._fields) :]
-        if counted is not None:
-            costs[node.id] = Spent(1, tokens_in or 0, tokens_out or 0, cost, int(cost is None))
-    above = [_Node._make(row) for row in connection.execute(_ABOVE, values)][1:]
-    return below, above, costs
+def _read(connection: Connection, agents: Sequence[_Place]) -> dict[_Place, _Turn]:
+    """By run and node of an agent what is read of it."""
+    turns: defaultdict[_Place, _Turn] = defaultdict(_Turn)
+    for start in range(0, len(agents), _AT_ONCE):
+        some = agents[start : start + _AT_ONCE]
+        values = {}
+        for i, (run_id, node_id) in enumerate(some):
+            values[f"run_{i}"], values[f"node_{i}"] = run_id, node_id
+        for run_id, agent_id, _, *columns in connection.execute(_sql(len(some), _BELOW, _WITH_COSTS), values):
+            *of_node, counted, tokens_in, tokens_out, cost = columns
+            node = _Node._make(of_node)
+            turn = turns[run_id, agent_id]
+            turn.below.append(node)
+            if counted is not None:
+                turn.costs[node.id] = Spent(1, tokens_in or 0, tokens_out or 0, cost, int(cost is None))
+        for run_id, agent_id, _, *of_node in connection.execute(
+            _sql(len(some), _ABOVE, _WITHOUT_COSTS), values
+        ):
+            turns[run_id, agent_id].above.append(_Node._make(of_node))
+    return dict(turns)
 
 
-def _of_rows(rows: TreeRows, node_id: str) -> tuple[list[_Node], list[_Node], dict[str, Spent]]:
-    """As `_read`, of a run that is loaded."""
+def _of_rows(rows: TreeRows, node_id: str) -> _Turn:
+    """As of `_read`, of a run that is loaded."""
     nodes = {row[0]: _Node._make(row[place] for place in _OF_ROW) for row in rows.nodes}
     children: dict[str | None, list[_Node]] = {}
     for node in nodes.values():
@@ -250,31 +292,29 @@ def _of_rows(rows: TreeRows, node_id: str) -> tuple[list[_Node], list[_Node], di
     while at is not None:
         above.append(at)
         at = nodes.get(at.parent_node_id or "")
-    return below, above, own_spending(rows.costs)
+    return _Turn(below, above, dict(own_spending(rows.costs)))
+
+
+def _attempts_behind(turn: _Turn) -> tuple[_Node | None, _Node | None]:
+    """The nearest attempt that an agent worked for, and the one because of which its work was thrown away."""
+    steps = [node for node in turn.above if node.node_type == NodeType.STEP]
+    step = steps[0] if steps else None
+    if turn.below[0].disposition not in THROWN_AWAY:
+        return step, None
+    return step, next((each for each in steps if (each.outcome or each.status) in _GIVEN_UP), None)
 
 
 def _trajectory(
-    connection: Connection,
-    run_id: str,
-    run_name: str | None,
-    below: Sequence[_Node],
-    above: Sequence[_Node],
-    costs: Mapping[str, Spent],
+    run_id: str, run_name: str | None, turn: _Turn, said: Mapping[Attempt, Rejection]
 ) -> Trajectory:
-    agent = below[0]
-    steps = [node for node in above if node.node_type == NodeType.STEP]
-    step = steps[0] if steps else None
-    cause = next((each for each in steps if (each.outcome or each.status) in _GIVEN_UP), None)
-    if agent.disposition not in THROWN_AWAY:
-        cause = None
-    asked = {each.id for each in (step, cause) if each is not None and each.outcome is not None}
-    said = rejections(connection, run_id, sorted(asked)) if asked else {}
-    rejection = said.get(step.id, _NOT_SAID) if step is not None else _NOT_SAID
+    agent = turn.below[0]
+    step, cause = _attempts_behind(turn)
+    rejection = said.get((run_id, step.id), _NOT_SAID) if step is not None else _NOT_SAID
     spent = NOTHING
-    for node in below:
-        if node.id in costs:
-            spent = spent.plus(costs[node.id])
-    own = _own(below)
+    for node in turn.below:
+        if node.id in turn.costs:
+            spent = spent.plus(turn.costs[node.id])
+    own = _own(turn.below)
     return Trajectory(
         run_id=run_id,
         run_name=decoded(run_name),
@@ -292,7 +332,7 @@ def _trajectory(
         hypothesis=rejection.hypothesis,
         requested_by=rejection.requested_by,
         disposition=agent.disposition,
-        reason=None if cause is None else _reason(cause, said.get(cause.id, _NOT_SAID)),
+        reason=None if cause is None else _reason(cause, said.get((run_id, cause.id), _NOT_SAID)),
         iterations=sum(node.node_type == NodeType.ITERATION for node in own),
         actions=_actions(own),
         spent=spent,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar, overload
 
 from spandag.query.spent import NOTHING, Spent
@@ -145,6 +145,11 @@ class TreeNode:
 
     def __repr__(self) -> str:
         return f"<TreeNode {self.id}: {self.node_type} {self.name!r}>"
+
+
+def rows_of_nodes(nodes: Iterable[TreeNode]) -> list[Row]:
+    """The rows that nodes are made of."""
+    return [node._row for node in nodes]
 
 
 def sum_up(nodes: Sequence[TreeNode]) -> None:

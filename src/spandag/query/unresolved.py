@@ -147,7 +147,7 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
     if not loose:
         return None
     ids = [row[_ID] for row in loose]
-    said = rejections(connection, rows.run.id, ids)
+    said = rejections(connection, ((rows.run.id, node_id) for node_id in ids))
     limits = _limits(connection, rows.run.id, ids)
     phases = nearest(by_id, phase_of)
     nothing = Rejection(None, None)
@@ -165,8 +165,8 @@ def unresolved_of(connection: Connection, rows: TreeRows) -> list[Unresolved] | 
             node_id=row[_ID],
             status=row[_STATUS],
             outcome=row[_OUTCOME],
-            hypothesis=said.get(row[_ID], nothing).hypothesis,
-            requested_by=said.get(row[_ID], nothing).requested_by,
+            hypothesis=said.get((rows.run.id, row[_ID]), nothing).hypothesis,
+            requested_by=said.get((rows.run.id, row[_ID]), nothing).requested_by,
             started_at=row[_STARTED_AT],
             ended_at=row[_ENDED_AT],
             error_type=decoded(row[_ERROR_TYPE]),

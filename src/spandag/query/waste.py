@@ -286,13 +286,14 @@ def _reasons(connection: Connection, rows: TreeRows, attempts: list[Row]) -> dic
     for later in redos.values():
         later.sort()
     branches = {branch.branch_node_id: branch for branch in rows.branches}
-    said = rejections(connection, rows.run.id, [row[_ID] for row in attempts])
+    run_id = rows.run.id
+    said = rejections(connection, ((run_id, row[_ID]) for row in attempts))
     found = {}
     for row in attempts:
         number = _number(row)
         after = next((redo for n, _, redo in redos.get(row[_STEP], ()) if n > number), None)
         branch = branches.get(f"{BRANCH_POINT_PREFIX}{after}")
-        rejection = said.get(row[_ID])
+        rejection = said.get((run_id, row[_ID]))
         hypothesis = decoded(branch.hypothesis) if branch is not None else None
         requested_by = decoded(branch.requested_by) if branch is not None else None
         if rejection is not None:
