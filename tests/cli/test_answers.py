@@ -160,7 +160,7 @@ def test_tree(ask: Ask, redone: str) -> None:
     assert ask("tree").stdout == ask("tree", redone[:6]).stdout == result.stdout
 
     tree = answer(ask("tree", "--json"))
-    assert set(tree) == {"run", "nodes", "hidden"}
+    assert set(tree) == {"run", "nodes", "hidden", "choices"}
     assert set(tree["run"]) == RUN_KEYS
     assert [set(node) for node in tree["nodes"]] == [NODE_KEYS] * 6
     assert [node["node_type"] for node in tree["nodes"]] == [

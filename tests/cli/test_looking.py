@@ -78,7 +78,7 @@ def test_path(ask: Ask, redone: str) -> None:
     assert "redo_1" not in result.stdout
     assert f"next: spandag tree {redone[:8]}  everything, with what was thrown away\n" in result.stderr
     path = answer(ask("path", redone, "--json"))
-    assert set(path) == {"run", "nodes", "hidden"}
+    assert set(path) == {"run", "nodes", "hidden", "choices"}
     assert [node["node_type"] for node in path["nodes"]] == ["run", "step", "llm"]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 import spandag
 from spandag import query
-from spandag.query.render import Page, render_path, to_text
+from spandag.query.render import Page, render_path, render_tree, to_text
 
 from .conftest import Recording, call, kepler
 from .test_render import normal
@@ -100,3 +100,26 @@ def test_a_path_is_drawn_as_in_the_golden_file(recording: Recording) -> None:
     path = query.path(recording.store, "last")
 
     assert normal(to_text(render_path(path, Page()))) == (GOLDEN / "path.txt").read_text("utf-8")
+
+
+def test_what_people_chose_is_told_of_each_approval(recording: Recording) -> None:
+    with spandag.run("r"):
+        for attempt in spandag.step("fit").attempts():
+            with attempt:
+                choice = "redo" if attempt.number == 1 else "continue"
+                answer = spandag.ask_human("Go on?", by="ann", ask=lambda question, choice=choice: choice)
+                if answer.choice == "redo":
+                    attempt.reject("steeper", requested_by=answer.by)
+        with pytest.raises(ValueError, match="none of"):
+            spandag.ask_human("And now?", by="bob", ask=lambda question: "perhaps")
+
+    whole, path = query.tree(recording.store, "last"), query.path(recording.store, "last")
+
+    assert list(whole.choices.values()) == ["redo", "continue"]
+    assert list(path.choices.values()) == ["continue"]
+    lines = [line for line in to_text(render_tree(whole, Page(90))).splitlines() if "approval" in line]
+    assert [line.split("approval ")[1].split()[:3] for line in lines[:2]] == [
+        ["ann", "✓", "redo"],
+        ["ann", "✓", "continue"],
+    ]
+    assert "✗" in lines[2]

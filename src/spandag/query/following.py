@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spandag.query.errors import QueryError
 from spandag.query.liveness import INTERRUPTED, OPEN, RUNNING, load_tree
-from spandag.query.tree import Tree, tree_of_rows
+from spandag.query.tree import Tree, whole_tree
 from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
@@ -105,12 +105,11 @@ class Following:
         return [change for _, change in found]
 
     def _load(self) -> None:
-        with undisturbed():
-            with self._store.connection() as connection:
-                rows = load_tree(connection, self._run_id)
+        with undisturbed(), self._store.connection() as connection:
+            rows = load_tree(connection, self._run_id)
             if rows is None:
                 raise QueryError(f"run {self._run_id} was removed meanwhile")
-            self.tree = tree_of_rows(rows, all_spans=self._all_spans)
+            self.tree = whole_tree(connection, rows, all_spans=self._all_spans)
         self._version = rows.run.facts_version
         self._looked_at = time.monotonic()
         self._judge(rows)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from spandag.query.choices import choices
 from spandag.query.tree import Tree, path_of_rows, rows_of
 from spandag.query.undisturbed import undisturbed
 from spandag.store import Store
@@ -22,4 +25,7 @@ def path(store: Store, run: str, *, all_spans: bool = False) -> Tree:
         QueryError: No run is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        return path_of_rows(rows_of(connection, run), all_spans=all_spans)
+        rows = rows_of(connection, run)
+        found = path_of_rows(rows, all_spans=all_spans)
+        chosen = choices(connection, rows)
+        return replace(found, choices={node.id: chosen[node.id] for node in found.nodes if node.id in chosen})

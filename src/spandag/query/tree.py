@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from sqlalchemy import Connection
 
 from spandag.query.asked import as_text
+from spandag.query.choices import choices
 from spandag.query.errors import QueryError
 from spandag.query.liveness import load_tree
 from spandag.query.resolve import is_run_id, resolve_run
@@ -31,11 +32,13 @@ class Tree:
         run: The run.
         nodes: Every node after its parent, siblings by their start; a redo follows its step's first attempt.
         hidden: How many spans of other libraries are left out.
+        choices: By approval what was chosen, of those that were answered.
     """
 
     run: Run
     nodes: list[TreeNode]
     hidden: int
+    choices: dict[str, str] = field(default_factory=dict)
 
 
 def tree(store: Store, run: str, *, all_spans: bool = False) -> Tree:
@@ -51,7 +54,18 @@ def tree(store: Store, run: str, *, all_spans: bool = False) -> Tree:
         QueryError: No run is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        return tree_of_rows(rows_of(connection, run), all_spans=all_spans)
+        return whole_tree(connection, rows_of(connection, run), all_spans=all_spans)
+
+
+def whole_tree(connection: Connection, rows: TreeRows, *, all_spans: bool = False) -> Tree:
+    """As `tree`, of rows that are loaded with what is known of what has not ended.
+
+    Args:
+        connection: Of the store, in the snapshot that the rows are from.
+        rows: As `rows_of` gives them.
+        all_spans: As of `tree`.
+    """
+    return replace(tree_of_rows(rows, all_spans=all_spans), choices=choices(connection, rows))
 
 
 def rows_of(connection: Connection, run: str) -> TreeRows:
@@ -75,7 +89,7 @@ def rows_of(connection: Connection, run: str) -> TreeRows:
 
 
 def tree_of_rows(rows: TreeRows, *, all_spans: bool = False) -> Tree:
-    """As `tree`, of rows that are loaded with what is known of what has not ended."""
+    """As `whole_tree`, without what people chose."""
     types = node_types(rows)
     spans = 0 if all_spans else types[NodeType.SPAN]
     # A trace of plain spans only has nothing else to show.

@@ -32,6 +32,7 @@ _SUPERSEDED = "superseded"
 _GAP = "  "
 _LEAST_LABEL = 24
 _LEAST_NAME = 12
+_MOST_CHOICE = 16
 # Where there is no end to a page, one long name must not move what stands behind the others.
 _MOST_LABEL = 200
 _MOST_LEVELS = 60
@@ -177,7 +178,7 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> 
                 prefix,
                 continued + (glyphs.bar if node.id in last_below and node.depth < deepest else glyphs.blank),
                 label,
-                _status(node, glyphs, several=node.step_node_id in with_redo),
+                _chosen(_status(node, glyphs, several=node.step_node_id in with_redo), tree, node, page),
                 (_took(node, now), tokens(node.spent), cost(node.spent, glyphs)),
             )
         )
@@ -213,6 +214,12 @@ def _status(node: TreeNode, glyphs: Glyphs, *, several: bool) -> tuple[str, str]
     """Mark and word; a word only where it says more than the mark."""
     accepted_after_all = several and node.outcome == Outcome.ACCEPTED
     return status_cell(node.outcome or node.status, glyphs, mark_only_if_done=not accepted_after_all)
+
+
+def _chosen(status: tuple[str, str], tree: Tree, node: TreeNode, page: Page) -> tuple[str, str]:
+    """Of somebody who was asked also what he chose."""
+    choice = tree.choices.get(node.id)
+    return status if choice is None else (f"{status[0]} {page.line(choice, _MOST_CHOICE)}", status[1])
 
 
 def _took(what: Run | TreeNode, now: int | None) -> str:
