@@ -185,10 +185,12 @@ def form(line: str) -> str:
 
 
 def updated(page: Page) -> str:
-    """The page with what its commands printed."""
+    """The page with what its commands printed: where any of it differs all of it, so that ids go together."""
     lines = list(page.lines)
+    is_same = {command.line: same(command.expected, command.printed) for command in page.commands}
     for command in reversed(page.commands):
-        if same(command.expected, command.printed):
+        is_cut = "..." in map(str.strip, command.expected)
+        if all(is_same.values()) or (is_same[command.line] and is_cut):
             continue
         first = command.line + 1 + command.text.count("\n")
         indent = re.match(r" *", lines[command.line])

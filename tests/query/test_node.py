@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,13 @@ from spandag import query
 from spandag.query import Message, NodeDetail, SpanLink, render
 
 from .conftest import Recording, kepler
+from .test_render import GOLDEN, normal
+
+
+def steady(text: str) -> str:
+    """Text without ids, times and places in files."""
+    text = re.sub(r"\b[0-9a-f]{16,32}\b", lambda m: "0" * len(m[0]), normal(text))
+    return re.sub(r'File ".*", line \d+', 'File "x.py", line 1', text)
 
 
 def only(recording: Recording, node_type: str, **fields: object) -> NodeDetail:
@@ -65,6 +73,24 @@ def test_a_model_call_has_its_messages_tokens_and_price(recording: Recording) ->
     assert (without.messages, without.input_preview) == ([], "what is it?")
     assert detail.run.name == "r"
     assert not any("messages" in name for name in detail.attributes)
+
+
+@pytest.mark.usefixtures("capture_content")
+def test_a_node_is_drawn_as_in_the_golden_file(recording: Recording) -> None:
+    with spandag.run("r"), spandag.agent("a"):
+        with spandag.chat("m", provider="p", input="what is it?") as chat:
+            chat.set_usage(10, 4, cache_read_tokens=5, reasoning_tokens=2, cost=0.5)
+            chat.set_output("a planet")
+            chat.add_event("handoff", {"from": "a", "to": "b"})
+        with pytest.raises(LookupError), spandag.tool("look", arguments={"at": "the sky"}):
+            raise LookupError("clouds")
+
+    drawn = [
+        render.to_text(render.render_node(only(recording, node_type), render.Page(80)))
+        for node_type in ("llm", "tool")
+    ]
+
+    assert steady("\n".join(drawn)) == (GOLDEN / "node.txt").read_text(encoding="utf-8")
 
 
 def test_without_content_a_node_has_no_messages(recording: Recording) -> None:

@@ -123,3 +123,5 @@ def test_what_people_chose_is_told_of_each_approval(recording: Recording) -> Non
         ["ann", "✓", "continue"],
     ]
     assert "✗" in lines[2]
+    replay = query.replay(recording.store, "last")
+    assert (replay.at(0).choices, replay.at(replay.duration).choices) == ({}, whole.choices)

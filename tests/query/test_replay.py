@@ -10,10 +10,12 @@ from spandag_test_live import Process, run_id
 from spandag import query, semconv
 from spandag.query import Replay, Rhythm, Spent
 from spandag.query.as_json import as_json
+from spandag.query.render import Page, render_changes, to_text
 from spandag.semconv import NodeType
 from spandag.store import Store, open_store
 
 from .conftest import Recording, kepler
+from .test_render import GOLDEN, normal
 
 S = 10**9
 
@@ -63,6 +65,16 @@ def test_everything_starts_and_ends_in_the_order_in_which_it_did(recording: Reco
     assert offsets[0] == 0
     assert replay.events[-1].time == replay.started_at + replay.duration
     assert replay.tree == query.tree(recording.store, "last")
+
+
+def test_a_replay_is_drawn_as_in_the_golden_file(recording: Recording) -> None:
+    kepler()
+
+    replay = query.replay(recording.store, "last")
+    changes = [event.as_change() for event in replay.events]
+
+    drawn = normal(to_text(render_changes(changes, Page(100))))
+    assert drawn == (GOLDEN / "replay.txt").read_text(encoding="utf-8")
 
 
 def test_what_has_started_is_as_it_was_then(recording: Recording) -> None:

@@ -41,8 +41,8 @@ def run(
     it, with the exporter `spandag` added to those of OTEL_TRACES_EXPORTER. TRACEPARENT is
     honoured and set, so that all of it is one run. Signals are passed on; the exit code is
     that of COMMAND. Standard output is the command's. Where agents ran, the last lines on standard
-    error say where the run is stored, and how to see it; with --json, always, that is an object
-    with the exit code.
+    error say where the run is stored and how to see it; with --json the last line is an object,
+    also with the exit code.
     """
     from spandag.cli._child_process import ChildProcess
     from spandag.cli._command_span import CommandSpan

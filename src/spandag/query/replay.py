@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from spandag.query.choices import choices
 from spandag.query.following import ENDED, STARTED, Change
 from spandag.query.liveness import INTERRUPTED, RUNNING
 from spandag.query.tree import Tree, rows_of, tree_of_rows
@@ -66,6 +67,7 @@ class Replay:
 
     Args:
         rows: The run, with what is known of what has not ended.
+        chosen: By approval what was chosen.
         all_spans: As of `spandag.query.tree`.
 
     Attributes:
@@ -75,9 +77,9 @@ class Replay:
         duration: Nanoseconds from the first to the last event.
     """
 
-    def __init__(self, rows: TreeRows, *, all_spans: bool = False) -> None:
+    def __init__(self, rows: TreeRows, chosen: dict[str, str], *, all_spans: bool = False) -> None:
         self._all_spans = all_spans
-        self.tree = tree_of_rows(rows, all_spans=all_spans)
+        self.tree = replace(tree_of_rows(rows, all_spans=all_spans), choices=chosen)
         self._rows = replace(rows, nodes=sorted(rows.nodes, key=lambda row: row[_STARTED_AT]))
         self._starts = [row[_STARTED_AT] for row in self._rows.nodes]
         self._ends = {row[_ID]: _end(row) for row in rows.nodes}
@@ -98,7 +100,7 @@ class Replay:
         run = rows.run
         if run.ended_at is None or run.ended_at > now:
             run = run._replace(status=RUNNING, ended_at=None)
-        return tree_of_rows(
+        tree = tree_of_rows(
             replace(
                 rows,
                 run=run,
@@ -117,6 +119,8 @@ class Replay:
             ),
             all_spans=self._all_spans,
         )
+        chosen = self.tree.choices.items()
+        return replace(tree, choices={node_id: choice for node_id, choice in chosen if is_over(node_id)})
 
     def _as_of(self, now: int, row: Row) -> Row:
         """A node that has ended, before what made it of no use."""
@@ -175,7 +179,8 @@ def replay(store: Store, run: str, *, all_spans: bool = False) -> Replay:
         QueryError: No run is meant, or several are.
     """
     with store.connection() as connection, undisturbed():
-        return Replay(rows_of(connection, run), all_spans=all_spans)
+        rows = rows_of(connection, run)
+        return Replay(rows, choices(connection, rows), all_spans=all_spans)
 
 
 class Rhythm:

@@ -52,7 +52,7 @@ def render_node(detail: NodeDetail, page: Page) -> list[Line]:
         lines += _section("below")
         lines += [page.cut(_child(child, page)) for child in detail.children]
     if detail.attributes:
-        lines += _section("attributes") + _pairs(detail.attributes, page)
+        lines += _section("attributes") + _pairs(_by_name(detail.attributes), page)
     if detail.events:
         lines += _section("events")
         for event in detail.events:
@@ -63,7 +63,7 @@ def render_node(detail: NodeDetail, page: Page) -> list[Line]:
             meta = dict(event.meta or {})
             # The one value that is unreadable on one line, and the one that says most.
             stacktrace = meta.pop(EXCEPTION_STACKTRACE, None)
-            lines += _pairs(meta, page, indent=_INDENT * 2)
+            lines += _pairs(_by_name(meta), page, indent=_INDENT * 2)
             if stacktrace:
                 lines += _block(str(stacktrace).rstrip(), page, indent=_INDENT * 2)
     if detail.links:
@@ -162,6 +162,11 @@ def _child(child: TreeNode, page: Page) -> Line:
 
 def _section(title: str) -> list[Line]:
     return [[], [(title, "bold cyan")]]
+
+
+def _by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """In the order in which one looks for them; databases give them by their length."""
+    return dict(sorted(values.items()))
 
 
 def _pairs(values: dict[str, Any], page: Page, indent: str = _INDENT) -> list[Line]:
