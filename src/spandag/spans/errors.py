@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 
 
 def qualified_name(exception: type[BaseException]) -> str:
@@ -22,7 +22,11 @@ def describe(error: BaseException) -> str:
 
 def is_cancellation(error: BaseException | None) -> bool:
     """Whether an exception means that the work was called off, not that it failed."""
-    return isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit))
+    if isinstance(error, (KeyboardInterrupt, GeneratorExit)):
+        return True
+    # To load it takes as long as all of ours; nobody can raise its exception who has not.
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def is_normal_exit(error: BaseException | None) -> bool:
