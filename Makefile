@@ -15,13 +15,17 @@ help: ## Show the targets
 demo: $(AG2)/.ready ## Discover Kepler's third law with a team of agents, and show the run
 	@$(AG2)/bin/spandag demo
 
-test: test-ag2 test-autogen ## Run all tests: with smolagents and ag2, then with smolagents and autogen
+# The rooms that see frameworks. The others, the store and what is asked of it, know none: once is enough.
+OF_FRAMEWORKS := $(addprefix tests/,demo e2e foreign instrumentation spans testing workflow cli/test_run.py \
+	test_environment.py test_setup.py)
+
+test: test-ag2 test-autogen ## Run all tests with smolagents and ag2, then what depends on frameworks with autogen
 
 test-ag2: $(AG2)/.ready
 	SPANDAG_TEST_FRAMEWORKS=smolagents,ag2 $(AG2)/bin/python -m pytest -q $(TESTS)
 
 test-autogen: $(AUTOGEN)/.ready
-	SPANDAG_TEST_FRAMEWORKS=smolagents,autogen $(AUTOGEN)/bin/python -m pytest -q $(TESTS)
+	SPANDAG_TEST_FRAMEWORKS=smolagents,autogen $(AUTOGEN)/bin/python -m pytest -q $(or $(TESTS),$(OF_FRAMEWORKS))
 
 lint: $(AG2)/.ready ## Check style, docstrings and types
 	$(AG2)/bin/ruff check .
