@@ -180,7 +180,7 @@ def test_in_json_each_change_is_an_object_and_the_last_is_the_run(
         ("ended", "report"),
     ]
     assert {change["run_id"] for change in changes} == {last["run_id"]} == {run_id(run)}
-    assert [change["time"] for change in changes] == [
+    assert [change["timestamp"] for change in changes] == [
         change["node"]["ended_at" if change["change"] == "ended" else "started_at"] for change in changes
     ]
     assert (last["change"], last["run"]["status"], last["run"]["calls"]) == ("over", "completed", 1)

@@ -78,7 +78,9 @@ def test_json_is_an_object_a_line_without_waiting(process: Process, spandag: Spa
         ("ended", "fit", "completed"),
         ("ended", "report", "completed"),
     ]
-    assert [event["offset"] for event in events] == [event["time"] - events[0]["time"] for event in events]
+    assert [event["offset"] for event in events] == [
+        event["timestamp"] - events[0]["timestamp"] for event in events
+    ]
     assert done.stderr == ""
 
 

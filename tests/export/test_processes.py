@@ -140,10 +140,10 @@ spandag.init(url=sys.argv[1], capture_content=False)
 from spandag.export import SpandagSpanExporter
 [exporter] = SpandagSpanExporter.writing_to(sys.argv[1])
 with spandag.run("r"):
-    exporter._opened()._lose([(1, 1), (1, 2)], "a test says so")
+    exporter._opened()._fates.are_lost([(1, 1), (1, 2)], "a test says so")
     pid = os.fork()
     if pid == 0:
-        exporter._opened()._lose([(2, 1), (2, 2), (2, 3)], "a test says so")
+        exporter._opened()._fates.are_lost([(2, 1), (2, 2), (2, 3)], "a test says so")
         with spandag.agent("child"):
             pass
         trace.get_tracer_provider().shutdown()

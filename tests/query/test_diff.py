@@ -12,6 +12,8 @@ from opentelemetry.trace import Link, SpanContext, TraceFlags
 import spandag
 from spandag import query, semconv
 from spandag.query import QueryError, Spent
+from spandag.query.diff import _first_divergence
+from spandag.query.diff_nodes import NodePair
 from spandag.query.render import Page, diff_markdown, render_diff, to_text
 from spandag.semconv import NodeType
 
@@ -147,6 +149,17 @@ def test_what_comes_out_differs_when_it_ends_and_not_before(recording: Recording
     assert divergence(diff) == "output of llm m"
 
 
+def test_what_ends_first_differs_first_however_deep_it_is() -> None:
+    deep = 30_000
+    chain = [NodePair(None, None, depth, None, ("status",)) for depth in range(deep)]
+
+    assert _first_divergence(chain, with_content=True) == (deep - 1, "status")
+    beside = NodePair(None, None, 5, None, ("prompt",))
+    assert _first_divergence([*chain[:9], beside], with_content=True) == (8, "status")
+    below = NodePair(None, None, 9, None, ("prompt", "status"))
+    assert _first_divergence([*chain[:9], below], with_content=True) == (9, "prompt")
+
+
 def test_an_error_is_a_difference_of_where_it_happened_first(recording: Recording) -> None:
     for fails in (False, True):
         try:
@@ -245,6 +258,12 @@ def test_a_fork_is_compared_with_the_run_that_it_goes_on_from(recording: Recordi
 
     assert (diff.a.run.id, diff.b.run.id) == (parent.run.id, forked)
     assert divergence(diff) == "structure of step load"
+    again = recording.provider.get_tracer("spandag.forks").start_span(
+        "invoke_workflow work", context=trace.Context(), links=fork.links, attributes=fork.attributes
+    )
+    again.end()
+    between = query.diff(recording.store, forked, format(again.get_span_context().trace_id, "032x"))
+    assert (between.same, between.changed, between.first_divergence) == (1, 0, None)
     with pytest.raises(QueryError, match=r"is no fork: name what to compare it with"):
         query.diff(recording.store, parent.run.id)
 

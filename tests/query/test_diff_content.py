@@ -297,6 +297,31 @@ def test_thousands_of_siblings_are_aligned(recording: Recording) -> None:
 
 
 @CONTENT
+def test_a_task_a_system_prompt_and_tools_are_compared(recording: Recording) -> None:
+    for task, manner, tool in (("fit it", "short", "look"), ("plot it", "long", "see")):
+        said = {
+            semconv.GEN_AI_OPERATION_NAME: "chat",
+            semconv.GEN_AI_REQUEST_MODEL: "m",
+            semconv.GEN_AI_SYSTEM_INSTRUCTIONS: json.dumps([{"type": "text", "content": manner}]),
+            semconv.GEN_AI_TOOL_DEFINITIONS: json.dumps([{"type": "function", "name": tool}]),
+        }
+        with (
+            spandag.run("r"),
+            spandag.agent("a", input=task),
+            recording.tracer.start_as_current_span("chat m", attributes=said),
+        ):
+            pass
+
+    diff = query.diff(recording.store, "last~1", "last")
+
+    assert told(diff) == ["agent a: input", "llm m: prompt"]
+    changes = [(each.what, each.direction) for pair in diff.pairs for each in pair.content or []]
+    assert changes == [("input", "input"), ("prompt", "system"), ("prompt", "tools")]
+    drawn = to_text(render_diff(diff, Page(100)))
+    assert all(word in drawn for word in ("fit it", "plot it", "short", "long", "look", "see"))
+
+
+@CONTENT
 def test_a_comparison_is_drawn_as_in_the_golden_files(recording: Recording) -> None:
     redone()
     diff = query.diff(recording.store, node_of(recording, "fit"))

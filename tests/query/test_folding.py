@@ -7,7 +7,16 @@ import pytest
 
 import spandag
 from spandag import query
-from spandag.query.render import NO_FOLDS, Page, folds, render_path, render_timeline, render_tree, to_text
+from spandag.query.render import (
+    NO_FOLDS,
+    Page,
+    folds,
+    render_changes,
+    render_path,
+    render_timeline,
+    render_tree,
+    to_text,
+)
 from spandag.query.tree import tree_of_rows
 from spandag.store import TreeRows
 from spandag.store.facts import TREE_COLUMNS, RunRecord
@@ -62,7 +71,33 @@ def test_what_has_the_like_below_it_is_folded_with_all_of_it(recording: Recordin
                         pass
 
     assert [label for label in labels(recording) if "more" in label] == ["… 12 more agent a"]
-    assert len(folds(query.tree(recording.store, "last").nodes).hidden) == 12 * 3 + 6
+    assert len(folds(query.tree(recording.store, "last")).hidden) == 12 * 3 + 6
+
+
+def test_what_somebody_chose_is_drawn_where_it_is_another_choice(recording: Recording) -> None:
+    with spandag.run("r"):
+        for i in range(30):
+            spandag.ask_human("Go on?", ask=lambda question, i=i: "abort" if i == 15 else "continue")
+
+    lines = to_text(render_tree(query.tree(recording.store, "last"), Page(90))).splitlines()
+    told = [" ".join(line.split()[1:-1]) for line in lines if "approval" in line]
+    assert told == [
+        *["approval human ✓ continue"] * 2,
+        "… 12 more approval human ✓ continue",
+        "approval human ✓ continue",
+        "approval human ✓ abort",
+        *["approval human ✓ continue"] * 2,
+        "… 11 more approval human ✓ continue",
+        "approval human ✓ continue",
+    ]
+    replay = query.replay(recording.store, "last")
+    assert [event.choice for event in replay.events if event.choice != "continue" and event.choice] == [
+        "abort"
+    ]
+    changes = to_text(render_changes([event.as_change() for event in replay.events], Page(90)))
+    assert changes.count("approval human  abort") == 1
+    timeline = to_text(render_timeline(query.timeline(recording.store, "last"), Page(120)))
+    assert "abort" in timeline
 
 
 def test_errors_and_redos_are_always_drawn(recording: Recording) -> None:

@@ -93,13 +93,14 @@ def test_a_node_is_drawn_as_in_the_golden_file(recording: Recording) -> None:
     assert steady("\n".join(drawn)) == (GOLDEN / "node.txt").read_text(encoding="utf-8")
 
 
-def test_without_content_a_node_has_no_messages(recording: Recording) -> None:
+def test_without_content_a_node_has_no_messages_and_says_so(recording: Recording) -> None:
     kepler()
 
     detail = only(recording, "llm", model="own-model")
 
     assert detail.messages == []
     assert detail.input_preview is None
+    assert "\nno content was recorded\n" in render.to_text(render.render_node(detail, render.Page(80)))
 
 
 def test_a_failure_has_its_exception_as_event(recording: Recording) -> None:

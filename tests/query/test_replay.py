@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.trace import set_span_in_context
 from spandag_test_live import Process, run_id
 
+import spandag
 from spandag import query, semconv
 from spandag.query import Replay, Rhythm, Spent
 from spandag.query.as_json import as_json
@@ -63,7 +65,7 @@ def test_everything_starts_and_ends_in_the_order_in_which_it_did(recording: Reco
     offsets = [event.offset for event in replay.events]
     assert offsets == sorted(offsets)
     assert offsets[0] == 0
-    assert replay.events[-1].time == replay.started_at + replay.duration
+    assert replay.events[-1].timestamp == replay.started_at + replay.duration
     assert replay.tree == query.tree(recording.store, "last")
 
 
@@ -147,7 +149,7 @@ def test_what_was_interrupted_is_so_in_the_end(process: Process, store: Store) -
     replay = query.replay(store, "last")
 
     assert told(replay)[-3:] == ["ended tool t", "interrupted agent a", "interrupted run r"]
-    assert [(event.time, event.offset) for event in replay.events[-2:]] == [(None, replay.duration)] * 2
+    assert [(event.timestamp, event.offset) for event in replay.events[-2:]] == [(None, replay.duration)] * 2
     assert {node.status for node in replay.at(0).nodes} == {"running"}
 
 
@@ -165,12 +167,31 @@ def test_spans_of_other_libraries_are_played_on_demand(process: Process, store: 
     assert len(query.replay(store, "last", all_spans=True).events) == 6
 
 
+def test_what_starts_before_what_it_is_part_of_is_shown_with_it(recording: Recording) -> None:
+    """The clocks of two machines differ."""
+    with spandag.run("r") as run:
+        pass
+    start = run.span.start_time  # type: ignore[attr-defined]
+    early = recording.provider.get_tracer("spandag.x").start_span(
+        "invoke_agent a",
+        context=set_span_in_context(run.span),
+        start_time=start - 5_000,
+        attributes={"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "a"},
+    )
+    early.end(end_time=start + 1)
+
+    replay = query.replay(recording.store, "last")
+
+    assert told(replay)[:2] == ["started agent a", "started run r"]
+    assert drawn(replay.at(0)) == ["run r running active", "agent a running active"]
+
+
 def test_json_says_what_happened_and_when(recording: Recording) -> None:
     kepler()
 
     event = as_json(query.replay(recording.store, "last").events[0])
 
-    assert set(event) == {"run_id", "change", "offset", "time", "node"}
+    assert set(event) == {"run_id", "change", "offset", "timestamp", "choice", "node"}
     assert (event["change"], event["offset"], event["node"]["node_type"]) == ("started", 0, "run")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 
 import spandag
 from spandag import query, semconv
-from spandag.query import Spent
+from spandag.query import QueryError, Spent
 from spandag.query.as_json import as_json
 from spandag.query.render import Page, render_show, to_text
 from spandag.store import schema
@@ -211,6 +211,13 @@ def test_forks_and_the_run_that_it_was_forked_from_are_told(recording: Recording
     assert f"fork of     {original[:8]}  pruned" in to_text(
         render_show(query.show(recording.store, fork.id), Page(80))
     )
+    for pruned in (original, original[:8]):
+        with pytest.raises(
+            QueryError, match=rf"^run {original[:8]} was pruned \(on request\); newest runs: "
+        ):
+            query.tree(recording.store, pruned)
+    with pytest.raises(QueryError, match=rf"is a fork of {original[:8]}, which was pruned$"):
+        query.diff(recording.store, fork.id)
 
 
 def test_a_run_is_drawn_as_in_the_golden_file_and_fits(recording: Recording) -> None:

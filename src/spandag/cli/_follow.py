@@ -167,10 +167,11 @@ def _print_objects(following: Following) -> None:
                 {
                     "run_id": change.run_id,
                     "change": change.change,
-                    "time": change.time,
+                    "timestamp": change.timestamp,
+                    "choice": change.choice,
                     "node": change.node,
                 },
                 indent=None,
             )
     run = following.tree.run
-    print_json({"run_id": run.id, "change": "over", "time": run.ended_at, "run": run}, indent=None)
+    print_json({"run_id": run.id, "change": "over", "timestamp": run.ended_at, "run": run}, indent=None)

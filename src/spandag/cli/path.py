@@ -30,7 +30,7 @@ def path(run: str, show_all: bool, pager: bool, ids: bool, store: str | None, as
     if as_json:
         print_json(found)
         return
-    folded = NO_FOLDS if show_all else folds(found.nodes)
+    folded = NO_FOLDS if show_all else folds(found)
     print_paged(render_path(found, page(), ids=ids, folded=folded), pager=pager)
     run_id = found.run.id[:SHORT_ID]
     commands = [(f"spandag tree {run_id}", "everything, with what was thrown away")]

@@ -100,6 +100,8 @@ def search(
     if found.cursor is None:
         if not found.hits and not as_json:
             say("nothing is like that" if text is None else f"no node says {text!r}"[:200])
+            if text is not None and not found.has_content:
+                say("no content was recorded; names, errors, hypotheses and tasks were looked through")
         elif found.hits and not as_json:
             say_next([(f"spandag node {found.hits[0].node_id[:SHORT_ID]}", "the first of them")], store)
         return

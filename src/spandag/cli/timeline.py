@@ -33,7 +33,7 @@ def timeline(run: str, show_all: bool, pager: bool, ids: bool, store: str | None
     if as_json:
         print_json(found)
         return
-    folded = NO_FOLDS if show_all else folds(found.tree.nodes)
+    folded = NO_FOLDS if show_all else folds(found.tree)
     lines = render_timeline(found, page(), ids=ids, now=time.time_ns(), folded=folded)
     print_paged(lines, pager=pager)
     run_id = found.run.id[:SHORT_ID]

@@ -62,7 +62,7 @@ def tree(
     if as_json:
         print_json(found)
     else:
-        folded = NO_FOLDS if show_all else folds(found.nodes)
+        folded = NO_FOLDS if show_all else folds(found)
         print_paged(render_tree(found, page(), ids=ids, folded=folded), pager=pager)
         say_next(after_tree(found, ids=ids, folded=len(folded.hidden)), store)
 

@@ -216,29 +216,19 @@ def _first_divergence(pairs: Sequence[NodePair], *, with_content: bool) -> tuple
     if not with_content:
         # Tokens are then the only trace that a call leaves of what was said.
         after = ("tokens", *after)
-    first: tuple[int, str] | None = None
-    # An end comes before the start of the next pair, and that of an inner pair before that of an outer one.
-    first_end = len(pairs)
+    # The innermost pair so far that differs at its end: it ends before those that it is below.
+    ending: tuple[int, str] | None = None
+    depth = -1
     for place, pair in enumerate(pairs):
-        if place >= first_end:
-            break
+        if pair.depth <= depth:
+            return ending
         if not pair.differs:
             continue
         if what := _first(pair.differs, before):
             return place, what
         if what := _first(pair.differs, after):
-            end = _end(pairs, place)
-            if first is None or end <= first_end:
-                first, first_end = (place, what), end
-    return first
-
-
-def _end(pairs: Sequence[NodePair], place: int) -> int:
-    """The place of the first pair that is no longer below another one."""
-    depth, end = pairs[place].depth, place + 1
-    while end < len(pairs) and pairs[end].depth > depth:
-        end += 1
-    return end
+            ending, depth = (place, what), pair.depth
+    return ending
 
 
 def _first(differs: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -259,8 +259,9 @@ def _of_nodes(row_a: Row, row_b: Row, *, is_llm: bool) -> list[str]:
     found = []
     if row_a[_NODE_TYPE] != row_b[_NODE_TYPE]:
         found.append("node_type")
-    # A model call is named after its model, an iteration after its agent.
-    if row_a[_NAME] != row_b[_NAME] and not is_llm:
+    # A model call is named after its model, an iteration after its agent, which says so itself.
+    is_iteration = row_a[_NODE_TYPE] == row_b[_NODE_TYPE] == NodeType.ITERATION
+    if row_a[_NAME] != row_b[_NAME] and not is_llm and not is_iteration:
         found.append("name")
     of_a, of_b = _OF_NODE(row_a), _OF_NODE(row_b)
     if of_a != of_b:

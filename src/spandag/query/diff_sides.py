@@ -24,6 +24,7 @@ from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
 from spandag.store.facts import TREE_COLUMNS
 from spandag.store.rows import BRANCH_POINT_PREFIX
+from spandag.store.tombstones import tombstoned
 
 _NODE_DIGITS = 16
 _ID = TREE_COLUMNS.index("id")
@@ -186,9 +187,10 @@ def _fork(connection: Connection, text: str, run: _Run) -> tuple[Place, Place]:
     table = schema.workflow_runs
     parent = connection.execute(select(table.c.id).where(table.c.id == record.branch_parent_id)).scalar()
     if parent is None:
+        is_pruned = tombstoned(connection, [record.branch_parent_id])
         raise QueryError(
             f"run {record.id[:SHORT_ID]} is a fork of {record.branch_parent_id[:SHORT_ID]}, "
-            "which is not in the store"
+            f"which {'was pruned' if is_pruned else 'is not in the store'}"
         )
     return Place(parent, None), Place(record.id, None)
 

@@ -34,15 +34,17 @@ class Change:
     Attributes:
         run_id: The run.
         change: ``started``, ``ended`` or ``interrupted``. What had ended when it was first seen has only ended.
-        time: When, in Unix nanoseconds; None for an interruption, which nobody was there to note.
+        timestamp: When, in Unix nanoseconds; None for an interruption, which nobody was there to note.
         is_first: Whether it is the first that is seen of the node.
+        choice: At the end of an approval what was chosen; None elsewhere.
         node: The node as it is now.
     """
 
     run_id: str
     change: str
-    time: int | None
+    timestamp: int | None
     is_first: bool
+    choice: str | None
     node: TreeNode
 
 
@@ -100,7 +102,8 @@ class Following:
             begins = change == STARTED or (before is None and node.node_type == NodeType.BRANCH_POINT)
             at = node.started_at if begins else when
             order = (_LAST if at is None else at, not begins, place if begins else -place)
-            found.append((order, Change(self._run_id, change, when, before is None, node)))
+            choice = self.tree.choices.get(node.id) if change == ENDED else None
+            found.append((order, Change(self._run_id, change, when, before is None, choice, node)))
         found.sort(key=lambda item: item[0])
         return [change for _, change in found]
 

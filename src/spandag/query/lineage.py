@@ -15,6 +15,7 @@ from spandag.query.runs import Run, summaries
 from spandag.query.text import decoded
 from spandag.semconv import LinkType
 from spandag.store import Store, schema
+from spandag.store.tombstones import tombstoned
 
 FORK = "fork"
 """The kind of a branch that is a fork."""
@@ -94,7 +95,7 @@ def lineage(store: Store, run: str) -> Lineage:
             run_id=run_id,
             root_run_id=root_id,
             branch_parent_id=lost_parent,
-            parent_pruned=lost_parent is not None and _is_pruned(connection, lost_parent),
+            parent_pruned=lost_parent is not None and bool(tombstoned(connection, [lost_parent])),
             runs=[
                 LineageRun(known[each], level, parent, *forks.get(each, (None,) * 6))
                 for each, level, parent in in_order
@@ -244,9 +245,3 @@ def _forks(
                 decoded(row.requested_by),
             )
     return found
-
-
-def _is_pruned(connection: Connection, run_id: str) -> bool:
-    tombstones = schema.tombstones
-    found = select(tombstones.c.run_id).where(tombstones.c.run_id == run_id)
-    return connection.execute(found).first() is not None

@@ -23,10 +23,11 @@ _NS = 1_000_000_000
 _ACTIVE = "active"
 _SUPERSEDED = "superseded"
 
-_ID, _STATUS, _DISPOSITION, _OUTCOME, _STARTED_AT, _ENDED_AT, _ERROR_TYPE, _ERROR_MESSAGE = map(
+_ID, _PARENT, _STATUS, _DISPOSITION, _OUTCOME, _STARTED_AT, _ENDED_AT, _ERROR_TYPE, _ERROR_MESSAGE = map(
     TREE_COLUMNS.index,
     (
         "id",
+        "parent_node_id",
         "status",
         "disposition",
         "outcome",
@@ -46,7 +47,8 @@ class ReplayEvent:
         run_id: The run.
         change: ``started``, ``ended`` or ``interrupted``.
         offset: Nanoseconds since the first event. An interruption, which nobody was there to note, comes last.
-        time: When, in Unix nanoseconds; None for an interruption.
+        timestamp: When, in Unix nanoseconds; None for an interruption.
+        choice: At the end of an approval what was chosen; None elsewhere.
         node: The node as it was then: what has started is ``running``, without tokens and cost. Its
             children are those that it has in the end.
     """
@@ -54,12 +56,14 @@ class ReplayEvent:
     run_id: str
     change: str
     offset: int
-    time: int | None
+    timestamp: int | None
+    choice: str | None
     node: TreeNode
 
     def as_change(self) -> Change:
         """The same as somebody sees it who follows the run."""
-        return Change(self.run_id, self.change, self.time, self.change == STARTED, self.node)
+        is_first = self.change == STARTED
+        return Change(self.run_id, self.change, self.timestamp, is_first, self.choice, self.node)
 
 
 class Replay:
@@ -80,8 +84,9 @@ class Replay:
     def __init__(self, rows: TreeRows, chosen: dict[str, str], *, all_spans: bool = False) -> None:
         self._all_spans = all_spans
         self.tree = replace(tree_of_rows(rows, all_spans=all_spans), choices=chosen)
-        self._rows = replace(rows, nodes=sorted(rows.nodes, key=lambda row: row[_STARTED_AT]))
-        self._starts = [row[_STARTED_AT] for row in self._rows.nodes]
+        starts = _starts(rows.nodes)
+        self._rows = replace(rows, nodes=sorted(rows.nodes, key=lambda row: starts[row[_ID]]))
+        self._starts = [starts[row[_ID]] for row in self._rows.nodes]
         self._ends = {row[_ID]: _end(row) for row in rows.nodes}
         self._superseded_at = _superseded_at(self.tree.nodes)
         self.started_at: int = min((node.started_at for node in self.tree.nodes), default=0)
@@ -156,15 +161,36 @@ class Replay:
         found.sort(key=lambda each: each[:2])
         if found:
             last = found[-1][0]
+        chosen = self.tree.choices
         events = [
-            ReplayEvent(run_id, change, time - self.started_at, time, node) for time, _, change, node in found
+            ReplayEvent(
+                run_id,
+                change,
+                time - self.started_at,
+                time,
+                chosen.get(node.id) if change == ENDED else None,
+                node,
+            )
+            for time, _, change, node in found
         ]
         events += [
-            ReplayEvent(run_id, INTERRUPTED, last - self.started_at, None, node)
+            ReplayEvent(run_id, INTERRUPTED, last - self.started_at, None, None, node)
             for node in reversed(self.tree.nodes)
             if node.status == INTERRUPTED
         ]
         return events
+
+
+def _starts(nodes: Sequence[Row]) -> dict[str, int]:
+    """By node from when on it is there: where clocks differ, from the start of the first below it on."""
+    parents = {row[_ID]: row[_PARENT] for row in nodes}
+    starts = {row[_ID]: row[_STARTED_AT] for row in nodes}
+    for row in nodes:
+        start, above = row[_STARTED_AT], row[_PARENT]
+        while above in starts and starts[above] > start:
+            starts[above] = start
+            above = parents[above]
+    return starts
 
 
 def replay(store: Store, run: str, *, all_spans: bool = False) -> Replay:

@@ -14,6 +14,7 @@ from spandag.query.runs import REDO, newest
 from spandag.query.suggest import close_nodes, close_runs, described_nodes, described_runs, lately
 from spandag.store import schema
 from spandag.store.rows import BRANCH_POINT_PREFIX
+from spandag.store.tombstones import AGE, ASKED, SIZE
 
 LAST = "last"
 NO_RUNS = "the store has no runs yet; make one with: spandag demo"
@@ -25,6 +26,9 @@ _RUN_DIGITS = 32
 _NODE_DIGITS = 16
 _HEX = frozenset("0123456789abcdef")
 _SHOWN = 5
+# With fewer digits it is by chance that they begin the id of a run that is gone.
+_LEAST_DIGITS = 4
+_WHY_PRUNED = {AGE: "it was too old", SIZE: "to make room", ASKED: "on request"}
 
 
 class NodeId(NamedTuple):
@@ -68,9 +72,22 @@ def resolve_run(connection: Connection, text: str) -> str:
         ids = [run_id for (run_id,) in found]
         shown = zip(_told_apart(ids), described_runs(connection, ids[:_SHOWN]), strict=False)
         raise AmbiguousError(f"{text!r} is ambiguous: {_listed([''.join(each) for each in shown], len(ids))}")
+    if pruned := _pruned(connection, wanted):
+        raise QueryError(f"{pruned}; {_newest(connection)}")
     close = close_runs(connection, text, SHORT_ID)
     hint = f"did you mean {close}?" if close else _newest(connection)
     raise QueryError(f"no run starts with {text!r}; {hint}")
+
+
+def _pruned(connection: Connection, digits: str) -> str | None:
+    """That what is meant was a run, of which nothing is left but that."""
+    table = schema.tombstones
+    statement = select(table.c.run_id, table.c.reason).order_by(table.c.run_id)
+    found = _matches(connection, statement, table.c.run_id, digits, _RUN_DIGITS, prefix_of_id="")
+    if len(digits) < _LEAST_DIGITS or len(found) != 1:
+        return None
+    [(run_id, reason)] = found
+    return f"run {run_id[:SHORT_ID]} was pruned ({_WHY_PRUNED.get(reason, reason)})"
 
 
 def _before_last(connection: Connection, steps: int) -> str:

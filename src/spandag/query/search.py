@@ -6,7 +6,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -86,6 +86,7 @@ class Found:
         runs: How many runs were looked at, of those that could have something.
         back_to: When the oldest of them started, in Unix nanoseconds; None where there was none.
         used_index: Whether a text index was asked.
+        has_content: Whether there are messages, arguments or results where it was looked.
     """
 
     hits: list[Hit]
@@ -93,6 +94,7 @@ class Found:
     runs: int
     back_to: int | None
     used_index: bool
+    has_content: bool = True
 
 
 def search(
@@ -182,9 +184,18 @@ def search(
             can_have=can_have,
             after=place,
         )
-        return _Search(connection, wanted, filters, limit, place, session, can_have is not None).through(
+        found = _Search(connection, wanted, filters, limit, place, session, can_have is not None).through(
             runs, seconds
         )
+        return found if found.hits else replace(found, has_content=_has_content(connection, run_id))
+
+
+def _has_content(connection: Connection, run_id: str | None) -> bool:
+    """Whether the run, or where none is meant any run, has messages, arguments or results."""
+    statement = select(schema.messages.c.run_id).limit(1)
+    if run_id is not None:
+        statement = statement.where(schema.messages.c.run_id == run_id)
+    return connection.execute(statement).first() is not None
 
 
 def _wanted(text: str | None, what: str) -> Wanted | None:

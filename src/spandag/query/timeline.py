@@ -10,7 +10,7 @@ from spandag.query.liveness import with_standings
 from spandag.query.resolve import resolve_run
 from spandag.query.runs import Run
 from spandag.query.text import decoded, decoded_json
-from spandag.query.tree import Tree, tree_of_rows
+from spandag.query.tree import Tree, whole_tree
 from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import EXCEPTION_MESSAGE, NodeType
@@ -121,7 +121,7 @@ def timeline(store: Store, run: str, *, all_spans: bool = False) -> Timeline:
         rows = load_run(connection, run_id)
         if rows is None:
             raise QueryError(f"run {run_id} was removed meanwhile")
-        tree = tree_of_rows(with_standings(connection, tree_rows(rows)), all_spans=all_spans)
+        tree = whole_tree(connection, with_standings(connection, tree_rows(rows)), all_spans=all_spans)
         agents = {cost.node_id: decoded(cost.agent_name) for cost in rows.costs}
         nodes = {node.id: node for node in rows.nodes}
         return Timeline(tree.run, _events(run_id, tree, rows.events, nodes, agents), tree.hidden, tree)

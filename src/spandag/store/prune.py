@@ -23,11 +23,9 @@ from spandag.store.prunable import EVER, FIRST, Old
 from spandag.store.settling import settle_session
 from spandag.store.size import POINTER_BYTES, row_bytes, size_of
 from spandag.store.statements import FACT_TABLES, Statements
+from spandag.store.tombstones import AGE, ASKED, SIZE
 
 T = TypeVar("T")
-
-AGE, SIZE, ASKED = "age", "size", "asked"
-"""Values of ``tombstones.reason``."""
 
 # Rows of a transaction at most; how many runs are looked up at once.
 _SLICE = 5_000

@@ -11,6 +11,9 @@ from spandag.store import schema
 from spandag.store.rows import BRANCH_POINT_PREFIX, Batch
 from spandag.store.text import to_json
 
+AGE, SIZE, ASKED = "age", "size", "asked"
+"""Values of ``tombstones.reason``."""
+
 # With each batch that is written, so it goes to the driver as it is.
 _SQL = {
     "sqlite": "SELECT run_id FROM tombstones WHERE run_id IN (SELECT value FROM json_each(?))",

@@ -8,7 +8,7 @@ from spandag.query.following import ENDED, STARTED, Change
 from spandag.query.render.formats import DIM, Line, Page, cost, duration, moment, tokens
 from spandag.query.render.marks import status_cell
 from spandag.query.render.reasons import error_of
-from spandag.query.render.tree import node_label
+from spandag.query.render.tree import MOST_CHOICE, node_label
 from spandag.query.resolve import SHORT_ID
 from spandag.semconv import NodeType
 
@@ -41,7 +41,8 @@ def _change(change: Change, page: Page, *, with_error: bool, ids: bool) -> Line:
     is_branch_point = node.node_type == NodeType.BRANCH_POINT
     text, style = status_cell(node.outcome or node.status, glyphs, mark_only_if_done=True)
     mark, _, word = text.partition(" ")
-    time = node.started_at if is_branch_point else change.time
+    word = page.line(change.choice, MOST_CHOICE) or word
+    time = node.started_at if is_branch_point else change.timestamp
     line: Line = [(moment(time).ljust(_TIME) + _GAP, DIM)]
     line.append((" " if is_branch_point else mark, style))
     line.append((" " + _INDENT * node.depth, ""))

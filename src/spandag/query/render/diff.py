@@ -53,7 +53,8 @@ def render_diff(diff: Diff, page: Page, *, limit: int | None = 20) -> list[Line]
         line += [(f" {page.glyphs.dot} {text}", DIM) for text in rest]
         lines.append(page.cut(line))
     lines += [[], *_totals(diff, page), []]
-    lines += [[(note, "yellow")] for note in notes(diff)]
+    for note in notes(diff):
+        lines += page.wrapped([(note, "yellow")])
     if diff.first_divergence is not None:
         what, where, above = divergence_line(diff, page)
         lines.append(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from spandag.query.liveness import INTERRUPTED
 from spandag.query.render.formats import Line, Page, duration
 from spandag.query.spent import NOTHING, Spent
+from spandag.query.tree import Tree
 from spandag.query.tree_node import TreeNode
 from spandag.semconv import NodeType, Outcome
 
@@ -63,17 +64,15 @@ class Folds:
 NO_FOLDS = Folds({}, set())
 
 
-def folds(nodes: Sequence[TreeNode]) -> Folds:
+def folds(tree: Tree) -> Folds:
     """Find like siblings in a row: of one type, name and status, with the like below them, and no error or redo.
 
     Also several that follow each other again and again, as a model call and the tools that it asks for.
-
-    Args:
-        nodes: Of a tree, each after its parent.
     """
+    nodes = tree.nodes
     by_first: dict[str, Fold] = {}
     hidden: set[str] = set()
-    for alike, length in _repeated(nodes):
+    for alike, length in _repeated(tree):
         folded = alike[_FIRST * length : -_LAST * length]
         by_first[folded[0].id] = _fold(folded, length)
         hidden.update(node.id for node in folded)
@@ -106,11 +105,11 @@ def fold_took(fold: Fold) -> str:
     return duration(fold.started_at, fold.ended_at)
 
 
-def _repeated(nodes: Sequence[TreeNode]) -> Iterator[tuple[list[TreeNode], int]]:
+def _repeated(tree: Tree) -> Iterator[tuple[list[TreeNode], int]]:
     """Siblings in a row that repeat themselves too often to be shown, with how many of them are a round."""
-    likes = _likes(nodes)
+    likes = _likes(tree)
     below: dict[str | None, list[TreeNode]] = {}
-    for node in nodes:
+    for node in tree.nodes:
         below.setdefault(node.parent_node_id, []).append(node)
     for siblings in below.values():
         if len(siblings) <= MOST_ALIKE:
@@ -145,17 +144,18 @@ def _round_at(start: int, same: Sequence[Sequence[int]]) -> tuple[int, int]:
     return 1, 0
 
 
-def _likes(nodes: Sequence[TreeNode]) -> dict[str, int | None]:
+def _likes(tree: Tree) -> dict[str, int | None]:
     """By node a number that all that are like it have; None where something about it is noteworthy."""
     numbers: dict[Hashable, int] = {}
     likes: dict[str, int | None] = {}
     # What is below each node, from its last child to its first, the same in a row but once.
     below: dict[str, list[int | None]] = {}
-    for node in reversed(nodes):
+    for node in reversed(tree.nodes):
         children = below.pop(node.id, [])
         like = None
         if None not in children and not _is_noteworthy(node):
-            look = (node.node_type, node.name, node.status, node.outcome, node.disposition, *children)
+            choice = tree.choices.get(node.id)
+            look = (node.node_type, node.name, node.status, node.outcome, node.disposition, choice, *children)
             like = numbers.setdefault(look, len(numbers))
         likes[node.id] = like
         parent = node.parent_node_id

@@ -27,6 +27,8 @@ from spandag.semconv import EXCEPTION_STACKTRACE, NodeType
 
 _INDENT = "  "
 _LONGEST_VALUE = 4000
+# What has something to say wherever content is recorded.
+_SPEAKING = frozenset({NodeType.LLM, NodeType.TOOL, NodeType.CODE})
 
 
 def render_node(detail: NodeDetail, page: Page) -> list[Line]:
@@ -48,6 +50,8 @@ def render_node(detail: NodeDetail, page: Page) -> list[Line]:
         for title, preview in (("input", detail.input_preview), ("output", detail.output_preview)):
             if preview:
                 lines += _section(title) + _block(preview, page)
+        if node.node_type in _SPEAKING and not (detail.input_preview or detail.output_preview):
+            lines += [[], [("no content was recorded", DIM)]]
     if detail.children:
         lines += _section("below")
         lines += [page.cut(_child(child, page)) for child in detail.children]

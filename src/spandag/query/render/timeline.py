@@ -92,7 +92,7 @@ def render_timeline(
         folded: As of `spandag.query.render.render_tree`.
     """
     tree = timeline.tree
-    drawing = _Drawing(timeline, page, ids, now, folds(tree.nodes) if folded is None else folded)
+    drawing = _Drawing(timeline, page, ids, now, folds(tree) if folded is None else folded)
     rows = drawing.rows()
     offset_width = max((width_of(row.offset) for row in rows), default=0)
     took_width = max((width_of(row.took) for row in rows), default=0)
@@ -222,7 +222,8 @@ def _told(event: TimelineEvent, page: Page) -> str:
         return _reason(meta.get(SPANDAG_REDO_REQUESTED_BY), meta.get(SPANDAG_REDO_HYPOTHESIS), page)
     facts = [(name, meta[name]) for name in _TELLING if meta.get(name) not in (None, "")]
     if not facts:
-        facts = [(name, value) for name, value in meta.items() if isinstance(value, str | int | float | bool)]
+        # By name: databases give them in an order of their own.
+        facts = sorted((name, value) for name, value in meta.items() if isinstance(value, str | int | float))
     return ", ".join(
         f"{page.line(name.rpartition('.')[2], 40)} {page.line(_shown(name, value), 120)}"
         for name, value in facts[:_MOST_TOLD]

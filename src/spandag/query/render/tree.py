@@ -32,7 +32,8 @@ _SUPERSEDED = "superseded"
 _GAP = "  "
 _LEAST_LABEL = 24
 _LEAST_NAME = 12
-_MOST_CHOICE = 16
+MOST_CHOICE = 16
+"""How many characters of what somebody chose are shown."""
 # Where there is no end to a page, one long name must not move what stands behind the others.
 _MOST_LABEL = 200
 _MOST_LEVELS = 60
@@ -75,7 +76,7 @@ def render_tree(
             many, with `NO_FOLDS` for none.
     """
     lines = [*render_header(tree.run, page, now=now), []]
-    rows = _rows(tree, page, ids, now, folds(tree.nodes) if folded is None else folded)
+    rows = _rows(tree, page, ids, now, folds(tree) if folded is None else folded)
     status_width = max((width_of(row.status[0]) for row in rows), default=0)
     cell_widths = [max((width_of(row.cells[i]) for row in rows), default=0) for i in range(3)]
     right = sum(width + len(_GAP) for width in (status_width, *cell_widths) if width)
@@ -164,7 +165,7 @@ def _rows(tree: Tree, page: Page, ids: bool, now: int | None, folded: Folds) -> 
         below[node.id] = continued
         if fold is not None:
             labels = [node_label(each, page, several=False, numbered=False) for each in fold.round]
-            status = _status(fold.telling, glyphs, several=False)
+            status = _chosen(_status(fold.telling, glyphs, several=False), tree, fold.telling, page)
             cells = (fold_took(fold), tokens(fold.spent), cost(fold.spent, glyphs))
             rows.append(_Row(node, prefix, continued, fold_label(fold, page, labels), status, cells))
             continue
@@ -219,7 +220,7 @@ def _status(node: TreeNode, glyphs: Glyphs, *, several: bool) -> tuple[str, str]
 def _chosen(status: tuple[str, str], tree: Tree, node: TreeNode, page: Page) -> tuple[str, str]:
     """Of somebody who was asked also what he chose."""
     choice = tree.choices.get(node.id)
-    return status if choice is None else (f"{status[0]} {page.line(choice, _MOST_CHOICE)}", status[1])
+    return status if choice is None else (f"{status[0]} {page.line(choice, MOST_CHOICE)}", status[1])
 
 
 def _took(what: Run | TreeNode, now: int | None) -> str:
