@@ -7,6 +7,7 @@ it is written to. Whoever reads meanwhile derives in memory what is behind.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ PAUSE_S = 2.0
 
 SHARE = 0.1
 """How much of the time derivations may take that no end of a run asks for."""
+
+LONG_S = 0.25
+"""Seconds that a derivation may take of a run that goes on; beyond that the run waits for its end."""
 
 # Runs that are known before those are looked for of which nothing is to be known any more.
 _MANY = 1000
@@ -103,6 +107,9 @@ class Schedule:
             run.pending = False
             run.ended |= run.ending
             run.ending = False
+            if seconds > LONG_S and not run.ended:
+                # What ends meanwhile must be stored within a second, and whoever reads derives in memory.
+                rest = math.inf
             self._pending.pop(run_id, None)
             self._ending.pop(run_id, None)
             run.not_before = self._clock() + max(PAUSE_S, rest)
