@@ -20,7 +20,7 @@ from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, t
 
 from spandag import query
 from spandag.export.project import project
-from spandag.store import StoreError, Writer, admin, open_store, plain_sql, revisions, schema
+from spandag.store import StoreError, Writer, admin, migrations, open_store, plain_sql, revisions, schema
 from spandag.store.check import check
 from spandag.store.revisions import BASE, HEAD
 
@@ -425,6 +425,76 @@ def test_a_host_runs_our_migrations_from_its_own_chain(
         }
     alembic(application, "upgrade", "head")
     alembic(application, "downgrade", "base")
+
+
+DIES = """
+from sqlalchemy import Engine, event
+
+created = 0
+
+@event.listens_for(Engine, "before_cursor_execute")
+def die(connection, cursor, statement, *rest):
+    global created
+    created += statement.lstrip().startswith("CREATE")
+    if created == 8:
+        os._exit(9)
+
+"""
+
+
+def test_a_host_that_is_killed_in_our_migration_leaves_nothing_of_it(
+    application: Path, connect: Callable[[], Connection]
+) -> None:
+    """Python's driver of SQLite begins no transaction for tables by itself."""
+    alembic(application, "upgrade", "app1")
+    env = application / "migrations" / "env.py"
+    code = env.read_text(encoding="utf-8")
+    env.write_text(code.replace("engine = create_engine", DIES + "engine = create_engine"), encoding="utf-8")
+    killed = subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=application, timeout=60, check=False
+    )
+    assert killed.returncode == 9
+    with connect() as connection:
+        assert set(inspect(connection).get_table_names()) == {"alembic_version", "orders"}
+    env.write_text(code, encoding="utf-8")
+    alembic(application, "upgrade", "head")
+    with connect() as connection:
+        assert revisions.current(connection) == "0004"
+
+
+def test_hosts_that_bring_us_to_the_newest_revision_at_once_wait_for_each_other(
+    application: Path, empty_url: str
+) -> None:
+    code = """
+import os
+from sqlalchemy import create_engine
+from spandag.store import migrations
+
+url = os.environ["APP_DATABASE"]
+patience = {"timeout": 60} if url.startswith("sqlite") else {}
+with create_engine(url, connect_args=patience).connect() as connection:
+    print(len(migrations.upgrade(connection)))
+    connection.commit()
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=60) for process in started]
+    assert sorted(said) == [("0\n", ""), ("0\n", ""), (f"{len(REVISIONS)}\n", "")]
+    assert check(empty_url).ok
+
+
+def test_a_host_whose_connection_commits_by_itself_keeps_what_was_made(
+    application: Path, connect: Callable[[], Connection]
+) -> None:
+    engine = create_engine(os.environ["APP_DATABASE"], isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        assert migrations.upgrade(connection) == REVISIONS
+    with connect() as connection:
+        assert revisions.current(connection) == schema.REVISION
 
 
 def test_a_hosts_migration_finds_nothing_to_do_where_the_store_was_opened_before(

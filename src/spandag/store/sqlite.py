@@ -186,6 +186,19 @@ def _beginner(statement: str) -> Callable[[Connection], None]:
     return begin
 
 
+def begin(connection: Connection) -> None:
+    """Begin, on a connection of somebody else's, the transaction that its driver would not begin.
+
+    Python's driver begins one only when rows change: whoever is killed while tables are made would leave
+    some of them, and two could make the same at once. Whoever has turned its transactions off means that.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    commits_by_itself = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
+    if not (driver.in_transaction or commits_by_itself):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def use_wal(connection: Connection) -> None:
     """Let readers and a writer work at the same time; stays with the file. Outside a transaction."""
     driver = connection.connection.driver_connection

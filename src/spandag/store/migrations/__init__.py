@@ -32,8 +32,10 @@ def upgrade(connection: Connection, revision: str = "head") -> list[str]:
     """
     from spandag.store import revisions
 
+    # Before the lock: the first time Alembic is loaded for it, which takes long.
+    known = revisions.revisions()
     _lock(connection)
-    at, known = revisions.current(connection), revisions.revisions()
+    at = revisions.current(connection)
     if at in {one.id for one in known} and not revisions.plan(known, at, revision)[0]:
         return []
     return revisions.migrate(connection, _label(connection), revision)
@@ -83,8 +85,11 @@ def _lock(connection: Connection) -> None:
         from spandag.store.errors import StoreError
 
         raise StoreError("the store's migrations need a database; for their SQL use: spandag db sql")
-    # Elsewhere, whoever opened the connection has to see to it.
     if connection.dialect.name == "postgresql":
         from spandag.store import postgres
 
         postgres.lock(connection, "schema")
+    elif connection.dialect.name == "sqlite":
+        from spandag.store import sqlite
+
+        sqlite.begin(connection)
