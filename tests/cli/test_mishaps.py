@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,19 @@ def test_a_store_that_cannot_be_written_is_said_once_and_the_program_runs(spanda
     assert (done.returncode, done.stdout) == (0, "result\n")
     [line] = done.stderr.splitlines()
     assert line.startswith("spandag: ")
+    assert line.endswith("; the command runs without being stored")
+
+
+def test_a_program_runs_whose_store_is_damaged_beyond_words(spandag: Spandag, tmp_path: Path) -> None:
+    """What SQLite says of such a file cannot be decoded."""
+    path = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE notes (id INTEGER)")
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE", b"CR\xffATE TABLE"))
+    done = spandag("run", "--store", "damaged.db", "--", sys.executable, "-c", "print('result')")
+    assert (done.returncode, done.stdout) == (0, "result\n")
+    [line] = done.stderr.splitlines()
+    assert " is damaged " in line
     assert line.endswith("; the command runs without being stored")
 
 

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from sqlalchemy import insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from spandag.cli._options import check_writable
 from spandag.export.project import project
 from spandag.store import StoreError, Writer, load_run, open_store
 from spandag.store.schema import workflow_runs
@@ -142,6 +143,22 @@ def test_a_damaged_file_is_said_to_be(url: str, store_path: Path, redone_run: li
         load_run(c, f"{0xA:032x}")
     with pytest.raises(StoreError, match="is damaged"):
         Writer(url).write(project(redone_run))
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_a_damage_that_cannot_even_be_quoted_is_said_in_one_line(foreign: Path, has_log: bool) -> None:
+    """SQLite quotes what is wrong in the schema, as bytes that are no text."""
+    content = foreign.read_bytes().replace(b"CREATE TABLE notes", b"CR\xffATE TABLE notes")
+    foreign.write_bytes(content)
+    if has_log:
+        Path(f"{foreign}-wal").write_bytes(b"left by another program")
+    url = f"sqlite:///{foreign}"
+    for message in refused(url):
+        assert message.startswith(f"the store {foreign} is damaged (malformed: ")
+    # By which `spandag run` finds out that the program has to run without being stored.
+    with pytest.raises(StoreError, match="is damaged"):
+        check_writable(url)
+    assert foreign.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,10 @@ def engine(path: Path, *, write: bool) -> Engine:
             if write and _is_empty(path):
                 # So that what is removed can be given back in small steps; the first write decides it.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        except UnicodeDecodeError as error:
+            # What SQLite says of a damaged schema quotes it, and the driver cannot read that.
+            connection.close()
+            raise sqlite3.DatabaseError(f"malformed: {error}") from error
         except BaseException:
             connection.close()
             raise
@@ -147,7 +151,10 @@ def _is_anothers_with_log(path: Path) -> bool:
             return False
     except OSError:
         return False
-    with suppress(sqlite3.Error), closing(sqlite3.connect(_uri(path, "ro"), uri=True)) as looking:
+    with (
+        suppress(sqlite3.Error, UnicodeDecodeError),
+        closing(sqlite3.connect(_uri(path, "ro"), uri=True)) as looking,
+    ):
         tables = {name for (name,) in looking.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         return bool(tables) and schema.VERSION_TABLE not in tables
     return False
