@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -71,6 +72,23 @@ def test_it_is_refused_with_advice(source_url: str) -> None:
             StoreError, match=r"is a database of CMBAgent; .*: spandag import --cmbagent \S+$"
         ):
             attempt(source_url)
+
+
+def test_the_advice_is_to_the_letter_and_shows_no_password(
+    source_url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StoreError) as said:
+        open_store(source_url)
+    advice, _, command = str(said.value).partition(" with: ")
+    password = make_url(source_url).password
+    assert ("put its password into PGPASSWORD and copy" in advice) is (password is not None)
+    if password is not None:
+        assert str(password) not in str(said.value)
+        monkeypatch.setenv("PGPASSWORD", str(password))
+    done = CliRunner().invoke(cli, [*shlex.split(command)[1:], "--store", store_url])
+    assert done.exit_code == 0, done.output
+    with open_store(store_url) as store:
+        assert query.runs(store)
 
 
 def test_it_is_only_read(cmbagent_file: Path, tmp_path: Path) -> None:

@@ -70,8 +70,11 @@ def require_ours(state: State, database: Database) -> None:
         StoreError: It is one.
     """
     if state is State.CMBAGENT:
+        has_password = bool(database.engine.url.password or "password" in database.engine.url.query)
         raise StoreError(
-            f"{database.label} is a database of CMBAgent; copy its runs into a store with: "
+            f"{database.label} is a database of CMBAgent; "
+            # The URL is shown without it, and does not open the database like that.
+            f"{'put its password into PGPASSWORD and ' if has_password else ''}copy its runs into a store with: "
             f"spandag import --cmbagent {shlex.quote(database.label)}"
         )
     if state is State.FOREIGN:
