@@ -20,7 +20,17 @@ from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, t
 
 from spandag import query
 from spandag.export.project import project
-from spandag.store import StoreError, Writer, admin, migrations, open_store, plain_sql, revisions, schema
+from spandag.store import (
+    StoreError,
+    Writer,
+    admin,
+    migrations,
+    open_store,
+    plain_sql,
+    revisions,
+    schema,
+    text_index,
+)
 from spandag.store.check import check
 from spandag.store.revisions import BASE, HEAD
 
@@ -207,9 +217,16 @@ def test_the_files_give_the_schema_of_the_migrations(
     assert needed(connect) == revisions.revisions()[-1].needs
 
 
-def test_the_rollbacks_empty(backend: str, empty_url: str, connect: Callable[[], Connection]) -> None:
+@pytest.mark.parametrize("has_index", [False, True])
+def test_the_rollbacks_empty(
+    backend: str, empty_url: str, connect: Callable[[], Connection], has_index: bool
+) -> None:
     admin.upgrade_to(empty_url)
     for script in scripts(backend, up=False):
+        if has_index:
+            # Any of them may be the first to be run, by whoever built an index at that revision.
+            with connect() as connection, connection.begin():
+                text_index.create(connection)
         assert set(run_script(empty_url, script)) == {"ok"}
     with connect() as connection:
         assert inspect(connection).get_table_names() == [schema.VERSION_TABLE]
@@ -217,6 +234,17 @@ def test_the_rollbacks_empty(backend: str, empty_url: str, connect: Callable[[],
     for script in scripts(backend, up=True):
         assert set(run_script(empty_url, script)) == {"ok"}
     Writer(empty_url).settle()
+
+
+def test_a_rollback_leaves_a_text_index_of_another_schema(empty_postgres_url: str) -> None:
+    url = f"{empty_postgres_url}?options=-csearch_path%3Down%2Cpublic"
+    with psycopg.connect(empty_postgres_url, autocommit=True) as server:
+        server.execute("CREATE SCHEMA own")
+        admin.upgrade_to(url)
+        server.execute("CREATE TABLE public.text_index (of_somebody_else INTEGER)")
+    assert set(run_script(url, scripts("postgresql", up=False)[0])) == {"ok"}
+    with psycopg.connect(empty_postgres_url) as server:
+        server.execute("SELECT of_somebody_else FROM public.text_index")
 
 
 def test_verification_notices_what_is_missing(

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
-from spandag.store import migrations, revisions, schema
+from spandag.store import migrations, revisions, schema, text_index
 from spandag.store.revisions import BASE, DIALECTS, HEAD, Revision
 from spandag.store.shape import Shape, shape_at
 
@@ -106,18 +107,36 @@ def _script(dialect: str, step: Revision, *, up: bool) -> str:
         f"Brings:    {before} to {after}" if up else f"Brings:    {after} to {before}",
         f"Run with:  {run(file=file)}",
         f"{'Undo with' if up else 'Redo with'}: {run(file=other)}",
-        *([f"Needs:     spandag {step.needs} or newer"] if up else []),
+        *(
+            [f"Needs:     spandag {step.needs} or newer"]
+            if up
+            else [f"Drops too: the text index, where there is one: {', '.join(text_index.MADE)}"]
+        ),
         f"Generated from store/migrations/versions/{step.slug}.py; not to be edited.",
     ]
     parts = [
         "\n".join(f"-- {line}".rstrip() for line in header),
         "BEGIN;",
+        *([] if up else [_drop_index(dialect)]),
         revisions.sql(dialect, step, up=up).rstrip(),
         "COMMIT;",
         "-- Verification: every answer is ok.",
         "\n".join(_verification(dialect, step, up=up)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _drop_index(dialect: str) -> str:
+    """As Alembic's way down does: an older version would not know that the index has to be kept right."""
+    drops = "\n".join(f"DROP TABLE IF EXISTS {table};" for table in text_index.MADE)
+    if dialect == "sqlite":
+        return drops
+    # By itself, a statement that drops what may be missing goes on to look for it in other schemas.
+    exists = _CATALOGS[dialect].tables.format(names=_quoted([text_index.RUNS]))
+    return (
+        f"DO $$\nBEGIN\n    IF EXISTS (SELECT 1 FROM {exists}) THEN\n"
+        f"{indent(drops, ' ' * 8)}\n    END IF;\nEND\n$$;"
+    )
 
 
 def _verification(dialect: str, step: Revision, *, up: bool) -> Iterable[str]:
@@ -137,6 +156,8 @@ def _verification(dialect: str, step: Revision, *, up: bool) -> Iterable[str]:
             yield _is(kind, len(getattr(expected, kind)), source.format(names=_quoted(names)))
     tables = {*old.tables, *new.tables}
     yield _is("columns", _columns(expected), catalog.columns.format(names=_quoted(tables)))
+    if not up:
+        yield _is("text index", 0, catalog.tables.format(names=_quoted([text_index.RUNS])))
 
 
 def _is(what: str, count: int, source: str) -> str:

@@ -17,9 +17,10 @@ from spandag.store.errors import StoreError
 
 INDEX, RUNS, SLICES = "text_index", "text_index_runs", "text_index_slices"
 
-TABLES = frozenset(
-    {INDEX, RUNS, SLICES, *(f"{INDEX}_{part}" for part in ("data", "idx", "content", "docsize", "config"))}
-)
+MADE = (INDEX, SLICES, RUNS)
+"""What is made, and dropped, by name; not on each database all of it."""
+
+TABLES = frozenset({*MADE, *(f"{INDEX}_{part}" for part in ("data", "idx", "content", "docsize", "config"))})
 """All tables that an index can have."""
 
 UNFINISHED = -1
@@ -109,7 +110,7 @@ def drop(connection: Connection, label: str) -> bool:
     if not exists(connection):
         return False
     require_support(connection, label)
-    for table in (INDEX, SLICES, RUNS):
+    for table in MADE:
         connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     return True
 

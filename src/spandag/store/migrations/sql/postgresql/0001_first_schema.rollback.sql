@@ -4,9 +4,20 @@
 -- Brings:    revision 0001 to an empty database
 -- Run with:  psql -v ON_ERROR_STOP=1 -d DATABASE -f 0001_first_schema.rollback.sql
 -- Redo with: psql -v ON_ERROR_STOP=1 -d DATABASE -f 0001_first_schema.sql
+-- Drops too: the text index, where there is one: text_index, text_index_slices, text_index_runs
 -- Generated from store/migrations/versions/0001_first_schema.py; not to be edited.
 
 BEGIN;
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs')) THEN
+        DROP TABLE IF EXISTS text_index;
+        DROP TABLE IF EXISTS text_index_slices;
+        DROP TABLE IF EXISTS text_index_runs;
+    END IF;
+END
+$$;
 
 DROP TABLE writers;
 DROP INDEX ix_workflow_runs_started_at;
@@ -38,3 +49,5 @@ SELECT 'indexes' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END 
 FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_started_at');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM information_schema.columns WHERE table_schema = current_schema() AND table_name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'workflow_runs', 'writers');
+SELECT 'text index' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs');

@@ -4,9 +4,20 @@
 -- Brings:    revision 0004 to revision 0003
 -- Run with:  psql -v ON_ERROR_STOP=1 -d DATABASE -f 0004_rates.rollback.sql
 -- Redo with: psql -v ON_ERROR_STOP=1 -d DATABASE -f 0004_rates.sql
+-- Drops too: the text index, where there is one: text_index, text_index_slices, text_index_runs
 -- Generated from store/migrations/versions/0004_rates.py; not to be edited.
 
 BEGIN;
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs')) THEN
+        DROP TABLE IF EXISTS text_index;
+        DROP TABLE IF EXISTS text_index_slices;
+        DROP TABLE IF EXISTS text_index_runs;
+    END IF;
+END
+$$;
 
 DROP VIEW v_rates;
 
@@ -198,3 +209,5 @@ SELECT 'views' AS verified, CASE WHEN count(*) = 12 THEN 'ok' ELSE 'WRONG' END A
 FROM pg_views WHERE schemaname = current_schema() AND viewname IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_rates', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 130 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM information_schema.columns WHERE table_schema = current_schema() AND table_name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
+SELECT 'text index' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs');

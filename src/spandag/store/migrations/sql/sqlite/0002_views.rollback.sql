@@ -4,9 +4,14 @@
 -- Brings:    revision 0002 to revision 0001
 -- Run with:  sqlite3 -bail spandag.db < 0002_views.rollback.sql
 -- Redo with: sqlite3 -bail spandag.db < 0002_views.sql
+-- Drops too: the text index, where there is one: text_index, text_index_slices, text_index_runs
 -- Generated from store/migrations/versions/0002_views.py; not to be edited.
 
 BEGIN;
+
+DROP TABLE IF EXISTS text_index;
+DROP TABLE IF EXISTS text_index_slices;
+DROP TABLE IF EXISTS text_index_runs;
 
 DROP VIEW v_cost_by_model;
 DROP VIEW v_cost_by_agent;
@@ -38,3 +43,5 @@ SELECT 'views' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS
 FROM sqlite_master WHERE type = 'view' AND name IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
 SELECT 'columns' AS verified, CASE WHEN count(*) = 126 THEN 'ok' ELSE 'WRONG' END AS answer
 FROM sqlite_master AS m, pragma_table_info(m.name) WHERE m.type = 'table' AND m.name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'workflow_runs', 'writers');
+SELECT 'text index' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM sqlite_master WHERE type = 'table' AND name IN ('text_index_runs');
