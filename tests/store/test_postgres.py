@@ -330,35 +330,6 @@ def test_a_real_deadlock_is_got_over(postgres_url: str) -> None:
         assert connection.execute("SELECT facts_version FROM workflow_runs").fetchall() == [(2,), (2,)]
 
 
-def test_facts_that_arrive_during_a_derivation_are_derived_too(
-    postgres_url: str,
-    redone_run: list[ReadableSpan],
-    read_tables: ReadTables,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The latecomers' writer sees a run that has not ended yet, so it leaves them to who derives."""
-    from spandag.store import settling
-
-    derive = settling.derive
-    latecomer = Writer(postgres_url)
-    late: list[ReadableSpan] = [redone_run[3]]
-
-    def derive_slowly(rows: Any) -> Any:
-        derived = derive(rows)
-        if late:
-            latecomer.write(project([late.pop()]))
-        return derived
-
-    writer = Writer(postgres_url)
-    monkeypatch.setattr(settling, "derive", derive_slowly)
-    writer.write(project([span for span in redone_run if span is not redone_run[3]]))
-    assert late == []
-    assert writer.settle() == 0
-    assert all(node["depth"] is not None for node in read_tables(postgres_url)["dag_nodes"])
-    writer.close()
-    latecomer.close()
-
-
 def test_runs_of_one_session_that_end_at_once_are_all_in_it(postgres_url: str, new_story: Any) -> None:
     """Each derivation reads the session's other runs: the second must see the first."""
     writers = [Writer(postgres_url) for _ in range(4)]
