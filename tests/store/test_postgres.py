@@ -330,36 +330,6 @@ def test_a_real_deadlock_is_got_over(postgres_url: str) -> None:
         assert connection.execute("SELECT facts_version FROM workflow_runs").fetchall() == [(2,), (2,)]
 
 
-def test_runs_of_one_session_that_end_at_once_are_all_in_it(postgres_url: str, new_story: Any) -> None:
-    """Each derivation reads the session's other runs: the second must see the first."""
-    writers = [Writer(postgres_url) for _ in range(4)]
-    batches = new_story(runs=12)
-    failures: list[BaseException] = []
-
-    def write(number: int) -> None:
-        try:
-            for batch in batches[number::4]:
-                writers[number].write(batch)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for writer in writers:
-        writer.close()
-    assert failures == []
-    with open_store(postgres_url) as store, store.connection() as connection:
-        [session] = connection.execute(select(schema.sessions)).mappings()
-    assert (session["started_at"], session["last_active_at"], session["status"]) == (
-        0,
-        12_000_000_000,
-        "idle",
-    )
-
-
 def test_a_session_shows_who_it_is_and_reads_without_jit(postgres_url: str) -> None:
     for write in (False, True):
         database = open_database(postgres_url, write=write)
