@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
-from spandag_test_databases import Tables
-from sqlalchemy import select
+from spandag_test_databases import Tables, connected
+from sqlalchemy import Connection, insert, select, text, update
 
 from spandag.export.project import project
 from spandag.store import RunRows, Writer, open_store, schema, settling
+from spandag.store.connect import open_database
 from spandag.store.derive import Derived
 
 ReadTables = Callable[[str], Tables]
 
 S = 1_000_000_000
+
+# Longer than a writer waits for a lock before it gives up: what takes this long has failed.
 _BOUND_S = 30
+
+_WAITING = text(
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 def session(store_url: str) -> tuple[Any, ...]:
@@ -28,6 +38,33 @@ def session(store_url: str) -> tuple[Any, ...]:
     columns = (sessions.started_at, sessions.last_active_at, sessions.status)
     with open_store(store_url) as store, store.connection() as connection:
         return tuple(connection.execute(select(*columns)).one())
+
+
+@contextmanager
+def held(store_url: str, name: str) -> Iterator[Connection]:
+    """Another process in the middle of a transaction, with the lock of that name."""
+    database = open_database(store_url, write=True)
+    try:
+        with database.engine.begin() as connection:
+            database.lock(connection, name)
+            yield connection
+    finally:
+        database.engine.dispose()
+
+
+def waits(doing: Future[int], store_url: str) -> bool:
+    """Whether it cannot go on before somebody lets go of a lock."""
+    if store_url.startswith("sqlite"):
+        # Nobody can tell who waits for a file: it has had time enough to do it, and has not.
+        wait([doing], timeout=0.5)
+        return not doing.done()
+    give_up = time.monotonic() + _BOUND_S
+    with connected(store_url) as connection:
+        while not doing.done() and time.monotonic() < give_up:
+            if connection.execute(_WAITING).scalar_one():
+                return True
+            time.sleep(0.01)
+    return False
 
 
 def test_facts_that_arrive_during_a_derivation_are_derived_too(
@@ -76,3 +113,36 @@ def test_runs_of_one_session_that_end_at_once_are_all_in_it(store_url: str, new_
     for writer in writers:
         writer.close()
     assert session(store_url) == (0, 12 * S, "idle")
+
+
+@pytest.mark.parametrize(("finishes", "left"), [(True, 0), (False, 1)], ids=["finishes", "gives up"])
+def test_a_run_is_derived_by_one_at_a_time(
+    finishes: bool, left: int, writer: Writer, store_url: str, redone_run: list[ReadableSpan]
+) -> None:
+    """Who comes second finds what the first has done, and does it where that one gave up."""
+    batch = project(redone_run)
+    writer.write(batch, derive=False)
+    [run_id] = batch.run_ids
+    runs = schema.workflow_runs
+    with ThreadPoolExecutor(1) as thread:
+        with held(store_url, f"run {run_id}") as first:
+            second = thread.submit(writer.settle)
+            assert waits(second, store_url)
+            if finishes:
+                first.execute(update(runs).values(derived_version=runs.c.facts_version))
+        assert second.result(_BOUND_S) == left
+
+
+def test_who_derives_the_session_second_sees_the_run_of_the_first(
+    writer: Writer, store_url: str, new_story: Any
+) -> None:
+    [batch] = new_story(runs=1)
+    writer.write(batch, derive=False)
+    later = {"id": "f" * 32, "session_id": "alice", "started_at": 5 * S, "ended_at": 9 * S}
+    with ThreadPoolExecutor(1) as thread:
+        with held(store_url, "session alice") as first:
+            second = thread.submit(writer.settle)
+            assert waits(second, store_url)
+            first.execute(insert(schema.workflow_runs).values(later))
+        assert second.result(_BOUND_S) == 1
+    assert session(store_url) == (0, 9 * S, "idle")
