@@ -297,6 +297,19 @@ def test_spans_that_wait_on_disk_and_that_were_lost_are_noted(written: str, db: 
     assert json.loads(db("check", "--json").stdout)["waiting_spans"] == 3
 
 
+def test_what_the_store_was_told_and_what_was_noted_on_disk_are_the_same_losses(
+    store_url: str, db: Db, own_spool: Path
+) -> None:
+    """A process tells its store what it lost, and notes it on disk where the store is locked at its end."""
+    with closing(Writer(store_url)) as writer:
+        writer.beat("a", dropped=3)
+        writer.beat("b", dropped=2, closed=True)
+    spool = Spool(folder_of(store_url, own_spool), 10**6)
+    spool.note_lost("a", 4)
+    spool.note_lost("c", 1)
+    assert json.loads(db("check", "--json").stdout)["lost_spans"] == 4 + 2 + 1
+
+
 def test_what_is_behind_is_settled(store_url: str, db: Db) -> None:
     with closing(Writer(store_url)) as writer:
         for number in (2, 3):

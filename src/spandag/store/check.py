@@ -87,13 +87,14 @@ def check(url: str) -> Check:
         wrong_schema = [] if damage else _schema(store)
         # Tables that are not as they should be cannot be asked.
         findings = [] if damage or wrong_schema else [f for f in _findings(connection) if f.rows]
-        runs = nodes = behind = lost = 0
+        runs = nodes = behind = 0
+        told: dict[str, int] = {}
         if not wrong_schema and not damage:
             table = schema.workflow_runs
             runs = _count(connection, table)
             nodes = _count(connection, schema.dag_nodes)
             behind = _count(connection, table, ~schema.IS_SETTLED)
-            lost = _lost(connection)
+            told = _lost(connection)
         settings = Settings.load()
         spool = Spool(folder_of(absolute_url(as_url(url)), settings.spool), settings.spool_size)
         waiting = spool.waiting()
@@ -107,7 +108,7 @@ def check(url: str) -> Check:
             waiting_spans=waiting.spans,
             refused_spans=waiting.bad_spans,
             spool=str(spool.folder),
-            lost_spans=lost + spool.lost(),
+            lost_spans=_together(told, spool.lost()),
             damage=damage,
             schema=wrong_schema,
             findings=findings,
@@ -126,10 +127,19 @@ def _damage(store: Inspected) -> list[str]:
     return [] if said == ["ok"] else [str(line) for line in said]
 
 
-def _lost(connection: Connection) -> int:
+def _lost(connection: Connection) -> dict[str, int]:
     """What writers say that they had to drop."""
-    metas = connection.execute(select(schema.writers.c.meta)).scalars()
-    return sum(map(dropped_by, metas))
+    writers = schema.writers
+    return {row.id: dropped_by(row.meta) for row in connection.execute(select(writers.c.id, writers.c.meta))}
+
+
+def _together(told: dict[str, int], noted: dict[str, int]) -> int:
+    """How many spans were lost, by what the store was told of and what was noted on disk.
+
+    Each is all that a writer knew at the time; who told the store and could not any more at its end has
+    noted the same spans, and perhaps more.
+    """
+    return sum(max(told.get(writer, 0), noted.get(writer, 0)) for writer in {*told, *noted})
 
 
 def _schema(store: Inspected) -> list[str]:

@@ -180,13 +180,13 @@ class Spool:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.folder / (who + _LOST)).write_text(str(spans), encoding="ascii")
 
-    def lost(self) -> int:
-        """How many spans were noted to be lost."""
-        spans = 0
+    def lost(self) -> dict[str, int]:
+        """How many spans were noted to be lost, by writer."""
+        lost: dict[str, int] = {}
         for path in self._entries(_LOST):
             with suppress(OSError, ValueError):
-                spans += int(path.read_text(encoding="ascii"))
-        return spans
+                lost[path.stem] = int(path.read_text(encoding="ascii"))
+        return lost
 
     def set_aside(self, path: Path) -> None:
         """Keep a file that cannot be used out of the way, for whoever wants to look into it."""
