@@ -93,6 +93,12 @@ def spool_of(own_spool: Path) -> Callable[[str], Spool]:
     return lambda url: Spool(folder_of(url, own_spool), 10**9)
 
 
+def ended_span() -> Any:
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x").start_span("s")
+    span.end()
+    return span
+
+
 def path_of(url: str) -> str:
     return str(make_url(url).database)
 
@@ -366,6 +372,101 @@ def test_what_no_longer_fits_is_counted_and_said_once(
     with connected(store_url) as connection:
         [meta] = connection.execute(select(schema.writers.c.meta)).scalars()
     assert meta == {"dropped_spans": pipeline.dropped, "closed": True}
+
+
+@pytest.mark.parametrize("flushed_after", ["nothing", "spans"])
+def test_a_flush_that_has_no_time_costs_nothing_where_there_is_no_room_on_disk(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, start: Callable[[str], Program], flushed_after: str
+) -> None:
+    """Whoever does not wait has not learnt that the store does not answer."""
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_SPOOL_SIZE", "1")
+    program = start(store_url)
+    program.work(1)
+    program.flush(30)
+    pipeline = program.exporter._opened()
+    for _ in range(5):
+        if flushed_after == "spans":
+            program.work(1)
+        pipeline.flush(0)
+        program.work(1)
+        # Rows are made of it, for the writer to bring to the store.
+        time.sleep(0.6)
+    program.wait_until_all_is_stored()
+    assert pipeline.dropped == 0
+
+
+def test_a_store_that_does_not_answer_is_asked_again_when_it_does(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, start: Callable[[str], Program]
+) -> None:
+    """Meanwhile everything goes to disk; afterwards nothing does."""
+    program = start(store_url)
+    program.work(1)
+    program.flush(30)
+    pipeline = program.exporter._opened()
+    answers = threading.Event()
+    write = pipeline._storing.write
+    monkeypatch.setattr(
+        pipeline._storing, "write", lambda *batch, **how: answers.wait(BACK_S) and write(*batch, **how)
+    )
+    program.work(1)
+    assert program.flush(0.2) < 5
+    assert pipeline._is_stuck
+    program.work(1)
+    assert program.flush(5) < 4
+    answers.set()
+    program.wait_until_all_is_stored()
+    puts: list[Any] = []
+    monkeypatch.setattr(pipeline._storing.spool, "put", lambda *batch: puts.append(batch))
+    program.work(1)
+    program.flush(30)
+    program.wait_until_all_is_stored()
+    assert puts == []
+
+
+def test_a_failure_of_ours_in_writing_loses_no_span(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, spool_of: Callable[[str], Spool]
+) -> None:
+    """One that is none of the store's: the batch waits on disk, and nobody takes it for being on its way."""
+    monkeypatch.delenv("SPANDAG_STRICT", raising=False)
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
+    failures = [ZeroDivisionError("a mistake of ours")]
+    write = pipeline._storing.write
+
+    def fails_once(*batch: Any, **how: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return write(*batch, **how)
+
+    monkeypatch.setattr(pipeline._storing, "write", fails_once)
+    span = ended_span()
+    assert pipeline.export([span], 30, is_live=False)
+    assert spool_of(store_url).waiting().spans == 1
+    assert key_of(span) in pipeline._fates.stored
+    assert pipeline._fates._underway == set()
+    exporter.shutdown()
+
+
+def test_what_neither_the_store_nor_the_disk_takes_by_a_failure_of_ours_is_counted(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPANDAG_STRICT", raising=False)
+    exporter = SpandagSpanExporter(store_url)
+    pipeline = exporter._opened()
+
+    def fail(*batch: Any, **how: Any) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline._storing, "write", fail)
+        patched.setattr(pipeline._storing.spool, "put", fail)
+        span = ended_span()
+        assert not pipeline.export([span], 30, is_live=False)
+        assert pipeline.dropped == 1
+    # Its second copy is not taken for stored or under way.
+    assert pipeline.export([span], 30, is_live=False)
+    assert pipeline.dropped == 0
+    exporter.shutdown()
 
 
 def test_what_is_brought_again_is_lost_once_and_no_longer_when_it_is_stored(

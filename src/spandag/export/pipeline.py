@@ -168,8 +168,9 @@ class Pipeline:
         """Whether a drain of the queue is stored in time, or else on disk."""
         if self._wait_for(target, timeout_s):
             return True
-        # The store takes its time, and may never answer.
-        self._is_stuck = True
+        with self._changed:
+            # The store takes its time, and may never answer; but nothing has been asked of it where nothing waits.
+            self._is_stuck = bool(self._handed)
         for handed in list(self._handed):
             # Where there is no room it is not lost: it still waits in memory.
             self._keep(handed)
@@ -323,9 +324,11 @@ class Pipeline:
         batch = project(fresh, writer_id=self.writer_id)
         self._fates.are_underway(ended)
         handed = Handed(batch, ended, memory_of(batch), generation, self._fates.has_open)
+        if self._is_stuck and self._keep(handed):
+            return
         with self._changed:
             fits = not self._handed or self._handed_bytes + handed.size <= self.settings.backlog
-            waits = fits and not self._is_stuck and not self._storing.is_away()
+            waits = fits and not self._storing.is_away()
             if waits:
                 self._handed.append(handed)
                 self._handed_bytes += handed.size
@@ -346,10 +349,14 @@ class Pipeline:
     def _spool(self, handed: Handed) -> None:
         if self._storing.is_hopeless:
             self._fates.are_lost(handed.ended, self._storing.reason())
-        elif not self._keep(handed):
-            self._fates.are_lost(
-                handed.ended, f"{self._storing.reason()}, and there is no room to keep them on disk"
-            )
+            return
+        is_kept = False
+        try:
+            is_kept = self._keep(handed)
+        finally:
+            if not is_kept:
+                reason = f"{self._storing.reason()}, and there is no room to keep them on disk"
+                self._fates.are_lost(handed.ended, reason)
 
     def _keep(self, handed: Handed) -> bool:
         """Whether it is in the store or on disk, so that nobody need wait."""
@@ -385,6 +392,8 @@ class Pipeline:
     def _write_one(self, handed: Handed | None) -> None:
         if handed is None:
             self._storing.tend(has_open=self._fates.has_open)
+            # It has answered.
+            self._is_stuck = False
             return
         try:
             if self._storing.write(handed.batch, has_open=handed.open_spans):
@@ -394,12 +403,19 @@ class Pipeline:
                 self._storing.derive(is_busy=len(self._handed) > 1)
             elif not handed.is_kept:
                 self._spool(handed)
+        except BaseException:
+            # No word of the store's, so nobody knows what became of it. Until it is safe nobody may take it for
+            # being on its way.
+            self._spool(handed)
+            raise
         finally:
-            self._is_stuck = False
             self._let_go(handed)
 
     def _let_go(self, handed: Handed) -> None:
         with self._changed:
+            # The store has answered. Whoever has waited in vain says so under the same lock, and only while
+            # something is there to be let go.
+            self._is_stuck = False
             if self._handed and self._handed[0] is handed:
                 self._handed.popleft()
                 self._handed_bytes -= handed.size
