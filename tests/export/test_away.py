@@ -194,6 +194,28 @@ def test_what_comes_after_the_last_flush_is_on_disk_as_well(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_shutdown_waits_no_longer_than_was_said_whatever_its_caller_allows(
+    store_url: str, spool_of: Callable[[str], Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch processor would let an exporter have half a minute; here no live view stands beside it."""
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_TIMEOUT", "500")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(SpandagSpanExporter(store_url)))
+    tracer = provider.get_tracer("foreign")
+    tracer.start_span("before").end()
+    provider.force_flush()
+    other = sqlite3.connect(path_of(store_url), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tracer.start_span("meanwhile").end()
+    start = time.monotonic()
+    provider.shutdown()
+    # SQLite itself waits for ten seconds.
+    assert time.monotonic() - start < 5
+    other.close()
+    assert spool_of(store_url).waiting().spans == 1
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
 def test_where_no_thread_can_be_started_a_flush_ends_in_time(
     store_url: str, spool_of: Callable[[str], Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

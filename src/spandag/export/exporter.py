@@ -135,14 +135,22 @@ class SpandagSpanExporter(SpanExporter):
         return pipeline is None or pipeline.flush(timeout_millis / 1000)
 
     def shutdown(self, timeout_millis: int | None = None) -> None:
-        """Bring what was handed over into the store; says how many spans were lost, if any."""
+        """Bring what was handed over into the store; says how many spans were lost, if any.
+
+        Args:
+            timeout_millis: How long the caller would wait at most; ``OTEL_EXPORTER_SPANDAG_TIMEOUT`` holds
+                all the same, since by then everything is on disk.
+        """
         with self._lock:
             if self.is_shut_down:
                 return
             self.is_shut_down = True
             pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
-            timeout = self.settings.timeout if timeout_millis is None else timeout_millis
+            # A batch processor gives what is left of its own thirty seconds.
+            timeout = self.settings.timeout
+            if timeout_millis is not None:
+                timeout = min(timeout, timeout_millis)
             with guard("shut the exporter down"):
                 release(pipeline, timeout / 1000)
             if pipeline.dropped > 1:
