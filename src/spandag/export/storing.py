@@ -111,8 +111,9 @@ class Storing:
         except StoreError as error:
             self._went_away(error)
             return False
-        self._is_back()
-        self._drain(writer)
+        # On a full disk a small batch may find room where what waits does not.
+        if self._drain(writer) is not None:
+            self._is_back()
         if not self._has_adopted:
             self._has_adopted = True
             with suppress(StoreError):
@@ -142,15 +143,17 @@ class Storing:
             writer = self._opened()
             if has_open or self._fates.dropped != self._known_dropped:
                 self._beat(writer)
-            elif self._pause:
-                # There need not be a word to say to find out whether it is back.
-                writer.ping()
             writer.catch_up(_DERIVE_S)
+            brought = self._drain(writer)
+            if brought is None:
+                return
+            if self._pause and not brought:
+                # A full disk can still be read: it is back when something was written, and be it a word.
+                self._beat(writer, anyway=True)
         except StoreError as error:
             self._went_away(error)
             return
         self._is_back()
-        self._drain(writer)
         self._tidy(writer)
 
     def close(self, for_s: float) -> None:
@@ -181,9 +184,10 @@ class Storing:
             self._writer = load_writer()(self._url)
         return self._writer
 
-    def _beat(self, writer: Writer) -> None:
+    def _beat(self, writer: Writer, *, anyway: bool = False) -> None:
         now = time.monotonic()
-        if now - self._beat_at >= HEARTBEAT_S or self._fates.dropped != self._known_dropped:
+        is_due = now - self._beat_at >= HEARTBEAT_S
+        if anyway or is_due or self._fates.dropped != self._known_dropped:
             writer.beat(self._writer_id, dropped=self._fates.dropped)
             self._beat_at, self._known_dropped = now, self._fates.dropped
 
@@ -221,16 +225,27 @@ class Storing:
         self._pause = self._away_until = 0.0
         self._reason = ""
 
-    def _drain(self, writer: Writer) -> None:
-        """Bring some of what waits on disk into the store; of this process, and of others that have ended."""
+    def _drain(self, writer: Writer) -> int | None:
+        """Bring some of what waits on disk into the store; of this process, and of others that have ended.
+
+        Returns:
+            How many batches came into the store; None where it could take no more of them.
+        """
         now = time.monotonic()
         if now < self._look_at:
-            return
+            return 0
         self._look_at = now + _LOOK_S
         if self.spool.is_empty():
-            return
+            return 0
+        brought = 0
+
+        def bring(batch: Batch) -> None:
+            nonlocal brought
+            writer.write(batch, derive=False)
+            brought += 1
+
         try:
-            self.spool.drain(lambda batch: writer.write(batch, derive=False), _DRAIN_S)
+            self.spool.drain(bring, _DRAIN_S)
             if time.monotonic() - now >= _DRAIN_S:
                 # There may be more; what comes meanwhile has its turn in between.
                 self._look_at = 0.0
@@ -238,7 +253,8 @@ class Storing:
             refused = self.spool.current
             if refused is None or is_of_the_store(error):
                 self._went_away(error)
-            else:
-                logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
-                self.spool.set_aside(refused)
+                return None
+            logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
+            self.spool.set_aside(refused)
             self._look_at = 0.0
+        return brought

@@ -199,15 +199,6 @@ class Writer:
             pruned = prune_if_due(database)
             return pruned is not None and not pruned.is_finished
 
-    def ping(self) -> None:
-        """Find out whether the store can be used.
-
-        Raises:
-            StoreError: It cannot.
-        """
-        with self._locked() as (database, _), database.explained():
-            database.transact(upgrade.state_of)
-
     def close(self, for_s: float = math.inf) -> None:
         """Derive what is behind and close the connection; the next write opens it again.
 
