@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -20,7 +21,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 import spandag
-from spandag.export import SpandagSpanExporter
+from spandag.export import SpandagSpanExporter, live
+from spandag.export import exporter as exporting
 from spandag.store import schema
 from spandag.store.heartbeat import STALE_NS
 from spandag.workflow.scope import use_tracer_provider
@@ -304,6 +306,82 @@ def test_the_live_view_is_there_whichever_way_the_exporter_was_set_up(setup: str
             _, said = process.communicate("\n", timeout=60)
     assert process.returncode == 0, said
     assert nodes(store_url)["r"] == "completed"
+
+
+FOREIGN = """
+import sys, time
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from spandag.export import SpandagSpanExporter
+exporter = SpandagSpanExporter(sys.argv[1])
+provider = TracerProvider()
+{setup}
+span = trace.get_tracer("of another instrumentation").start_span("chat m")
+sys.stdin.readline()
+span.end()
+"""
+
+LATE = {
+    "provider is set late": """
+provider.add_span_processor(BatchSpanProcessor(exporter))
+time.sleep(1.5)
+trace.set_tracer_provider(provider)
+time.sleep(2.5)
+""",
+    "exporter is added late": """
+trace.set_tracer_provider(provider)
+time.sleep(1.5)
+provider.add_span_processor(BatchSpanProcessor(exporter))
+time.sleep(2.5)
+""",
+}
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("setup", LATE)
+def test_a_program_with_foreign_spans_alone_is_live_though_it_was_set_up_late(
+    setup: str, store_url: str
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", FOREIGN.format(setup=LATE[setup]), store_url],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            wait_for(lambda: nodes(store_url), {"chat m": "running"}, seconds=30)
+        finally:
+            _, said = process.communicate("\n", timeout=60)
+    assert process.returncode == 0, said
+    assert nodes(store_url) == {"chat m": "completed"}
+
+
+def test_providers_are_looked_for_until_every_exporter_has_one_or_is_shut_down(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What other tests have left is none of its business.
+    monkeypatch.setattr(exporting, "_exporters", weakref.WeakSet())
+    monkeypatch.setattr(exporting, "_background", exporting._Background())
+    monkeypatch.setattr(exporting, "_FIRST_LOOK_S", 0.05)
+
+    def is_looking() -> bool:
+        return exporting._background._thread is not None
+
+    alone, belonging = SpandagSpanExporter(store_url), SpandagSpanExporter(store_url)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(belonging))
+    live.join(provider, belonging)
+    time.sleep(0.5)
+    assert is_looking()
+    alone.shutdown()
+    wait_for(is_looking, False)
+    provider.shutdown()
+
+
+def test_nobody_waits_at_the_end_for_the_look_for_a_provider(store_url: str) -> None:
+    program = "import sys; from spandag.export import SpandagSpanExporter as E; e = E(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, store_url], check=True, timeout=30)
 
 
 def test_a_clean_end_leaves_nothing_open(store_url: str) -> None:

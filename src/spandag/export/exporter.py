@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.resources import Resource
@@ -29,34 +30,81 @@ if TYPE_CHECKING:
     from spandag.export.live import LiveSpanProcessor
 
 
-_SECONDS_BEFORE_LOADING = 0.5
-
-
-@lru_cache(maxsize=1)
-def _load_store_soon() -> None:
-    """Import what writing takes in the background, when the program is under way.
-
-    A program must not wait for SQLAlchemy when it starts. Nor when it ends: imports compile
-    code, and after that CPython does not know any more that it has to end by the signal of a
-    KeyboardInterrupt; the exit status would be another one.
-    """
-    timer = threading.Timer(_SECONDS_BEFORE_LOADING, _load_store)
-    timer.daemon = True
-    timer.name = "spandag-store"
-    # Where there can be no thread, it is loaded with the first spans.
-    with suppress(RuntimeError):
-        timer.start()
-
-
-def _load_store() -> None:
-    with suppress(ImportError):
-        load_writer()
-    # A program whose spans are all of other instrumentations uses nothing of ours that would notice.
-    providers.in_use()
-
-
 # Exporters register themselves, however they were set up; so nobody has to look into a provider.
 _exporters: weakref.WeakSet[SpandagSpanExporter] = weakref.WeakSet()
+
+# Until the first look, and at most between two; who has waited for long waits a quarter as long again.
+_FIRST_LOOK_S = 0.5
+_LONGEST_PAUSE_S = 60.0
+_GROWTH = 1.25
+
+
+class _Background:
+    """What is done in a thread of our own when the program is under way; it ends when nothing is left.
+
+    Loading: a program must not wait for SQLAlchemy when it starts. Nor when it ends: imports compile
+    code, and after that CPython does not know any more that it has to end by the signal of a
+    KeyboardInterrupt; the exit status would be another one.
+
+    And looking for providers: a program whose spans are all of other instrumentations uses nothing of
+    ours that would notice when one is set, which may be long after the exporter was made.
+    """
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """As a process does: with no thread."""
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def tell(self) -> None:
+        """There is a new exporter, or one less."""
+        with self._lock:
+            self._news.set()
+            if self._thread is not None or not _is_anyone_alone():
+                return
+            thread = threading.Thread(target=self._run, name="spandag-store", daemon=True)
+            # Where there can be no thread, the store is loaded with the first spans.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+
+    def _run(self) -> None:
+        time.sleep(_FIRST_LOOK_S)
+        with suppress(ImportError):
+            load_writer()
+        pause = _FIRST_LOOK_S
+        while True:
+            self._news.clear()
+            # Where another thread names a provider at this moment, the next look will find it.
+            with suppress(RuntimeError):
+                # Also at one that is known: an exporter may have been added to it.
+                providers.look_again()
+            with self._lock:
+                if not _is_anyone_alone():
+                    self._thread = None
+                    return
+            # A new exporter may have its provider soon; one that has waited for long has none, mostly.
+            pause = _FIRST_LOOK_S if self._news.wait(pause) else min(_GROWTH * pause, _LONGEST_PAUSE_S)
+
+
+def _is_anyone_alone() -> bool:
+    """Whether there is an exporter that does not know its provider, by which it would be live."""
+    try:
+        return any(
+            exporter.live is None and exporter.resource is None and not exporter.is_shut_down
+            for exporter in list(_exporters)
+        )
+    except RuntimeError:
+        # Somebody makes one at this moment.
+        return True
+
+
+_background = _Background()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_background.begin)
 
 
 class SpandagSpanExporter(SpanExporter):
@@ -102,7 +150,7 @@ class SpandagSpanExporter(SpanExporter):
         providers.on_use(_join_in)
         # Foreign spans are priced in a thread of ours, which must import nothing by then.
         pricing.load_with_client()
-        _load_store_soon()
+        _background.tell()
 
     @staticmethod
     def writing_to(url: str) -> list[SpandagSpanExporter]:
@@ -146,6 +194,7 @@ class SpandagSpanExporter(SpanExporter):
                 return
             self.is_shut_down = True
             pipeline, self._pipeline = self._pipeline, None
+        _background.tell()
         if pipeline is not None:
             # A batch processor gives what is left of its own thirty seconds.
             timeout = self.settings.timeout
