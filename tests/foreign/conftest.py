@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import pytest
+from spandag_test_databases import connected
+from sqlalchemy import text
 
 from spandag import query
 from spandag.export.project import project
@@ -23,12 +22,12 @@ collect_ignore_glob = [f"test_{module}.py" for module in ("ag2", "autogen") if f
 class Stored:
     """A store with the spans of one test."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.path)) as connection:
-            return connection.execute(sql).fetchall()
+        with connected(self.url) as connection:
+            return [tuple(row) for row in connection.execute(text(sql))]
 
     def tree(self) -> list[str]:
         """The nodes as indented types and names, children in order; a call that is not counted says so."""
@@ -42,6 +41,7 @@ class Stored:
         def walk(parent: str | None) -> None:
             for node, above, depth, node_type, name, counted in nodes:
                 if above == parent:
+                    # A number on SQLite, a truth on PostgreSQL; NULL where there is no cost.
                     note = " (not counted)" if counted == 0 else ""
                     lines.append(f"{'  ' * depth}{node_type} {name}{note}")
                     walk(node)
@@ -62,7 +62,7 @@ class Stored:
         ids = self.rows(
             f"SELECT run_id || '/' || id FROM dag_nodes WHERE node_type = '{node_type}' ORDER BY started_at"
         )
-        with open_store(f"sqlite:///{self.path}") as store:
+        with open_store(self.url) as store:
             return [query.node(store, node) for (node,) in ids]
 
     def hashes(self, direction: str) -> list[list[bytes]]:
@@ -76,16 +76,15 @@ class Stored:
 
 
 @pytest.fixture
-def stored(recorder: Any, tmp_path: Path) -> Callable[[], Stored]:
+def stored(recorder: Any, store_url: str) -> Callable[[], Stored]:
     """Put what was recorded into a store."""
 
     def store() -> Stored:
-        path = tmp_path / "foreign.db"
-        writer = Writer(f"sqlite:///{path}")
+        writer = Writer(store_url)
         writer.write(project(recorder.spans))
         writer.settle()
         writer.close()
-        return Stored(path)
+        return Stored(store_url)
 
     return store
 
