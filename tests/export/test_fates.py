@@ -45,3 +45,14 @@ def test_what_is_lost_again_is_counted_once_and_no_longer_when_it_is_kept() -> N
     assert fates.dropped == 2
     fates.are_kept([(1, 1)])
     assert fates.dropped == 1
+
+
+def test_what_is_left_out_is_no_loss_where_it_had_been_brought_before() -> None:
+    """The live view and a batch processor bring the same spans, and the second copy may find no room."""
+    fates = Fates()
+    fates.are_kept([(1, 1)])
+    fates.are_underway([(1, 2)])
+    fates.left_out([(1, 1), (1, 2), (1, 3)], "there is no room")
+    assert fates.dropped == 1
+    fates.are_lost([(1, 2)], "there is no room for its rows either")
+    assert fates.dropped == 2

@@ -12,14 +12,16 @@ from spandag._guard import logger
 from spandag.export.counters import count
 from spandag.export.handed import SpanKey
 
-# Spans of which it is known that they were stored: the exporter brings them a few seconds later.
+# Spans of which it is known that they were stored, or lost: the exporter brings them a few seconds later.
+# Who loses more than that meanwhile counts those twice that are lost again, and those as lost that are stored after all.
 _REMEMBERED = 16_384
 
 
 class Fates:
     """What became of the spans that were handed over; each is stored once and lost once, however often it comes.
 
-    Safe for several threads: whoever waits in vain notes what is kept as well as those who write.
+    Safe for several threads: whoever waits in vain notes what is kept as well as those who write. Safe as well for
+    a signal handler or a finalizer that ends a span in the middle of any of it, on the same thread.
 
     Attributes:
         stored: Those of late that are kept, by their keys.
@@ -34,7 +36,8 @@ class Fates:
         # Counted as dropped; the exporter may bring them again, when there is room.
         self._lost: dict[SpanKey, None] = {}
         self._has_said_so = False
-        self._lock = threading.Lock()
+        # A handler in the midst of what follows has to get past it; no statement is halfway when it comes.
+        self._lock = threading.RLock()
 
     @property
     def has_open(self) -> bool:
@@ -71,21 +74,34 @@ class Fates:
             _leave_out_the_oldest(self.stored)
             if self._lost:
                 # Brought again, and this time there was room.
-                self.dropped -= sum(self._lost.pop(key, 0) is None for key in ended)
+                found = sum(self._lost.pop(key, 0) is None for key in ended)
+                self.dropped -= found
+
+    def left_out(self, ended: list[SpanKey], reason: str) -> None:
+        """Count spans that could not wait for their rows, but for those that had been brought before.
+
+        Args:
+            ended: What is stored of them is no loss, and what is on its way has its fate before it.
+            reason: Why, in a clause.
+        """
+        with self._lock:
+            ended = [key for key in ended if key not in self._underway]
+        self.are_lost(ended, reason)
 
     def are_lost(self, ended: list[SpanKey], reason: str) -> None:
         """Count spans that are lost; said once.
 
         Args:
-            ended: Those that were not counted yet are.
+            ended: Those that are not stored, and were not counted yet, are.
             reason: Why, in a clause.
         """
         with self._lock:
             self._underway.difference_update(ended)
-            fresh = [key for key in ended if key not in self._lost]
+            fresh = [key for key in ended if key not in self._lost and key not in self.stored]
+            lost = len(fresh)
             self._lost.update(dict.fromkeys(fresh))
             _leave_out_the_oldest(self._lost)
-            self.dropped += len(fresh)
+            self.dropped += lost
             is_said, self._has_said_so = self._has_said_so, self._has_said_so or bool(fresh)
         if not fresh:
             return
@@ -100,4 +116,4 @@ class Fates:
 
 def _leave_out_the_oldest(keys: dict[SpanKey, None]) -> None:
     while len(keys) > _REMEMBERED:
-        del keys[next(iter(keys))]
+        keys.pop(next(iter(keys)), None)

@@ -128,7 +128,7 @@ class Pipeline:
                 # A start is no loss: its end will bring all of it.
                 if span.end_time is not None:
                     lost.append(key_of(span))
-        self._fates.are_lost(lost, "spans come faster than rows can be made of them")
+        self._fates.left_out(lost, "spans come faster than rows can be made of them")
 
     def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         """Hand over ended spans and wait until they are stored, or at least on disk.
