@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -198,6 +199,55 @@ def test_pools_of_processes_and_threads_and_tasks(store_url: str) -> None:
     assert complaints(done.stderr) == []
     expected = ["r", *(f"task {n}" for n in range(5)), *(f"worker {n}" for n in range(8))]
     assert names(store_url) == expected
+
+
+STARTED = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import spandag
+
+if {everywhere}:
+    spandag.init(url=sys.argv[1], capture_content=False)
+
+def work(url, name):
+    if not {everywhere}:
+        spandag.init(url=url, capture_content=False)
+    with spandag.agent(name):
+        pass
+
+if __name__ == "__main__":
+    context = get_context(sys.argv[2])
+    child = context.Process(target=work, args=(sys.argv[1], "child"))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        pool.submit(work, sys.argv[1], "of an executor").result()
+    with context.Pool(1) as pool:
+        pool.apply(work, (sys.argv[1], "of a pool"))
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+@pytest.mark.parametrize("everywhere", [False, True], ids=["set up in what runs", "set up in the program"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_bring_their_spans_however_they_were_started(
+    store_url: str, method: str, everywhere: bool, tmp_path: Path
+) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip("not on this system")
+    # A child has to find what it runs.
+    program = tmp_path / "program.py"
+    program.write_text(STARTED.format(everywhere=everywhere))
+    done = subprocess.run(
+        [sys.executable, program, store_url, method], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert complaints(done.stderr) == []
+    assert names(store_url) == ["child", "of a pool", "of an executor"]
 
 
 MEMORY = """

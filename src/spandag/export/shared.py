@@ -19,6 +19,7 @@ _LATE = -100
 
 def pipeline_to(settings: Settings) -> Pipeline:
     """The pipeline of this process to a store; every call is to be followed by a `release`."""
+    _follow_multiprocessing()
     with _lock:
         pipeline = _pipelines.get(settings.url)
         if pipeline is None:
@@ -54,14 +55,37 @@ def _in_child() -> None:
     _lock = threading.Lock()
     for pipeline in list(_pipelines.values()):
         pipeline.begin()
+    _follow_multiprocessing()
+
+
+# Whether `multiprocessing` knows of us, here and in all that are forked from here.
+_is_followed = False
+# The process at whose end it does what we want.
+_ends_in: int | None = None
+
+
+def _follow_multiprocessing() -> None:
+    """Bring what is left before a child of `multiprocessing` ends.
+
+    Those that are forked, here or by its server, end by `os._exit`, without what `atexit` knows.
+    """
+    global _is_followed
     util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # Its children end by `os._exit`, without what `atexit` knows; and they begin by forgetting
-        # what the parent wanted at its end, so this has to come after that.
+    if util is None:
+        return
+    if not _is_followed:
+        _is_followed = True
+        # They begin by forgetting what was wanted at the end before, so this has to come after that.
         util.register_after_fork(_flush_all, _flush_at_the_end_of_a_child)
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None and _ends_in != os.getpid():
+        # One that has begun already, without us: what it runs has brought us.
+        _flush_at_the_end_of_a_child(_flush_all)
 
 
 def _flush_at_the_end_of_a_child(flush: Callable[[], None]) -> None:
+    global _ends_in
+    _ends_in = os.getpid()
     sys.modules["multiprocessing.util"].Finalize(None, flush, exitpriority=_LATE)
 
 
