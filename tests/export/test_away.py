@@ -24,7 +24,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spandag.export import SpandagSpanExporter, live
 from spandag.export.handed import key_of
-from spandag.store import schema
+from spandag.export.project import project
+from spandag.store import StoreError, Writer, schema
+from spandag.store.errors import is_of_the_store
 from spandag.store.spool import Spool, folder_of
 
 BACK_S = 40
@@ -342,6 +344,49 @@ def test_a_store_of_a_newer_version_is_waited_for(
     following.spans = 102
     following.wait_until_all_is_stored()
     assert spool_of(store_url).is_empty()
+
+
+def test_a_store_that_becomes_newer_while_it_is_written_is_waited_for(
+    store_url: str,
+    start: Callable[[str], Program],
+    spool_of: Callable[[str], Spool],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def set_version(version: str) -> None:
+        with connected(store_url) as connection:
+            connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '{version}'"))
+
+    program = start(store_url)
+    program.work()
+    program.flush(10)
+    set_version("9999")
+    # As long as the tables are taken for what they were.
+    time.sleep(2.5)
+    program.work()
+    program.flush(10)
+    assert program.stored() == 100
+    assert spool_of(store_url).waiting().spans == 100
+    [message] = messages(caplog)
+    assert "was written by a newer version of spandag" in message
+    set_version(schema.REVISION)
+    program.wait_until_all_is_stored()
+
+
+def test_what_fails_because_the_store_has_become_newer_is_told_as_that(store_url: str) -> None:
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x").start_span("s")
+    span.end()
+    batch = project([span])  # type: ignore[list-item]
+    writer = Writer(store_url)
+    writer.write(batch)
+    with connected(store_url) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+        with_views = " CASCADE" if connection.dialect.name == "postgresql" else ""
+        connection.execute(text(f"DROP TABLE workflow_runs{with_views}"))
+    with pytest.raises(StoreError, match="was written by a newer version of spandag") as refused:
+        writer.write(batch)
+    # So that what was to be written is kept for it.
+    assert is_of_the_store(refused.value)
+    writer.close()
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from spandag_test_databases import connected
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from spandag.store import Writer, open_store, schema
 from spandag.store.check import check
@@ -132,6 +132,43 @@ def test_a_fork_in_the_middle_of_a_run(store_url: str) -> None:
     done = run(FORKS, store_url)
     assert complaints(done.stderr) == []
     assert names(store_url) == ["before", "child 0", "child 1", "child 2", "parent", "r"]
+
+
+FORKS_OF_A_LOCKED_STORE = """
+import os, sqlite3, sys, time
+import spandag
+from opentelemetry import trace
+spandag.init(url=sys.argv[1], capture_content=False)
+tracer = trace.get_tracer("spandag.x")
+tracer.start_span("before").end()
+trace.get_tracer_provider().force_flush()
+other = sqlite3.connect(sys.argv[2], isolation_level=None)
+other.execute("BEGIN IMMEDIATE")
+tracer.start_span("meanwhile").end()
+# The writer is at it, and waits for up to ten seconds.
+time.sleep(1)
+for _ in range(5):
+    start = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    print(time.monotonic() - start)
+    os.waitpid(pid, 0)
+other.execute("COMMIT")
+trace.get_tracer_provider().force_flush()
+from spandag.export import SpandagSpanExporter
+[exporter] = SpandagSpanExporter.writing_to(sys.argv[1])
+assert not exporter._opened()._storing._writer._is_slow
+"""
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_of_many_forks_one_waits_for_a_store_that_is_locked(store_url: str) -> None:
+    done = run(FORKS_OF_A_LOCKED_STORE, store_url, str(make_url(store_url).database))
+    first, *others = map(float, done.stdout.split())
+    assert first < 3
+    assert sum(others) < 2
+    assert names(store_url) == ["before", "meanwhile"]
 
 
 LOSING_FORKS = """

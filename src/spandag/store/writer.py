@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from spandag.store.errors import StoreError, is_of_the_store
 from spandag.store.rows import Batch
 from spandag.store.schedule import Schedule
 from spandag.store.settling import settle_run
+from spandag.store.sqlite import READ_ONLY
 from spandag.store.statements import FACT_TABLES, Statements
 from spandag.store.tombstones import forget, tombstoned, without_late
 
@@ -34,6 +35,10 @@ _AWAY = 3
 
 # How long a fork waits for what is being written; a store that is locked must not hold up the program.
 _FORK_S = 1.0
+
+# How long the tables are taken for those of this version: as long as between two heartbeats. Another one
+# may upgrade the store meanwhile; to look at it with every batch would cost a round trip each.
+_CURRENT_S = 2.0
 
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 _held: list[Writer] = []
@@ -59,7 +64,10 @@ class Writer:
         self.url = url
         self.late_spans = 0
         self._lock = threading.Lock()
+        # Whether a fork has waited in vain for what is still being written.
+        self._is_slow = False
         self._database: Database | None = None
+        self._current_until = 0.0
         self._schedule = Schedule()
         _writers.add(self)
 
@@ -207,6 +215,10 @@ class Writer:
         """
         until = time.monotonic() + for_s
         with self._lock:
+            with suppress(StoreError):
+                if self._database is not None and not self._is_current(self._database):
+                    # What is behind is derived by those who know it.
+                    self._disconnect()
             if self._database is not None:
                 statements = Statements.of(self._database.engine.dialect)
                 in_a_row = 0
@@ -215,6 +227,7 @@ class Writer:
                     if in_a_row == _AWAY or time.monotonic() >= until:
                         break
             self._disconnect()
+            self._is_slow = False
 
     def _derive_due(
         self, database: Database, statements: Statements, for_s: float = math.inf
@@ -266,12 +279,58 @@ class Writer:
     @contextmanager
     def _locked(self) -> Iterator[tuple[Database, Statements]]:
         with self._lock:
-            if self._database is not None and self._database.is_gone():
-                # Somebody has moved or removed the file: what is written to it would be lost.
-                self._disconnect()
-            if self._database is None:
+            try:
+                database = self._opened()
+                try:
+                    yield database, Statements.of(database.engine.dialect)
+                except StoreError as error:
+                    self._require_current(error)
+                    raise
+            finally:
+                self._is_slow = False
+
+    def _opened(self) -> Database:
+        database = self._database
+        if database is not None and (database.is_gone() or not self._is_current(database)):
+            # Somebody has moved or removed the file: what is written to it would be lost. Or has upgraded
+            # the store, which is to be met as it is when it is opened.
+            self._disconnect()
+            database = None
+        if database is None:
+            database = self._database = open_for_writing(self.url)
+            self._current_until = time.monotonic() + _CURRENT_S
+        return database
+
+    def _is_current(self, database: Database) -> bool:
+        """Whether the tables are those of this version; looked at every now and then only."""
+        if time.monotonic() < self._current_until:
+            return True
+        with database.explained():
+            state = database.transact(upgrade.state_of, reads=True)
+        self._current_until = time.monotonic() + _CURRENT_S
+        return state is upgrade.State.CURRENT
+
+    def _require_current(self, problem: StoreError) -> None:
+        """Find out whether something went wrong because the store was upgraded meanwhile.
+
+        Raises:
+            StoreError: It was.
+        """
+        database = self._database
+        if database is None:
+            return
+        try:
+            # Once: a server that is away was waited for already.
+            with database.engine.connect().execution_options(**{READ_ONLY: True}) as connection:
+                is_current = upgrade.state_of(connection) is upgrade.State.CURRENT
+        except (SQLAlchemyError, database.driver_error):
+            return
+        if not is_current:
+            self._disconnect()
+            try:
                 self._database = open_for_writing(self.url)
-            yield self._database, Statements.of(self._database.engine.dialect)
+            except StoreError as refusal:
+                raise refusal from problem
 
 
 def _before_fork() -> None:
@@ -279,7 +338,10 @@ def _before_fork() -> None:
     # believes to hold them, or that closes the file, costs the other side its rows.
     until = time.monotonic() + _FORK_S
     for writer in list(_writers):
-        if not writer._lock.acquire(timeout=max(0.0, until - time.monotonic())):
+        # A program that forks often waits once, not each time.
+        for_s = 0.0 if writer._is_slow else max(0.0, until - time.monotonic())
+        writer._is_slow = not writer._lock.acquire(timeout=for_s)
+        if writer._is_slow:
             continue
         _held.append(writer)
         with guard("close a store before a fork"):
@@ -298,6 +360,7 @@ def _in_child() -> None:
             _inherited.append(writer._database)
             writer._database = None
             writer._lock = threading.Lock()
+            writer._is_slow = False
         writer._schedule = Schedule()
     _in_parent()
 
