@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ def old_run(number: int) -> ReadableSpan:
     )
 
 
+def recent_run(number: int) -> ReadableSpan:
+    """A run that has just ended."""
+    old = old_run(number)
+    return ReadableSpan(
+        name=old.name,
+        context=old.get_span_context(),
+        attributes=old.attributes,
+        start_time=time.time_ns() - 1,
+        end_time=time.time_ns(),
+    )
+
+
+def run_ids(url: str) -> list[str]:
+    with connected(url) as connection:
+        return sorted(connection.execute(select(schema.workflow_runs.c.id)).scalars())
+
+
 def run_names(url: str) -> list[str]:
     with connected(url) as connection:
         return sorted(connection.execute(select(schema.workflow_runs.c.name)).scalars())
@@ -58,6 +76,46 @@ def test_a_process_removes_runs_that_are_kept_no_longer(
     here.write(project([old_run(1)]), has_open=False)
     here.close(10)
     assert run_names(store_url) == []
+
+
+def test_a_process_that_is_over_soon_removes_runs_at_its_end(store_url: str, tmp_path: Path) -> None:
+    """Where all programs are short there is nobody else who would."""
+    first = Storing(store_url, "first", Spool(tmp_path / "spool", 10**6), Fates())
+    first.write(project([old_run(1)]), has_open=False)
+    first.close(10)
+    set_retention(store_url, 30, None)
+    second = Storing(store_url, "second", Spool(tmp_path / "spool", 10**6), Fates())
+    second.write(project([recent_run(2)]), has_open=False)
+    second.close(10)
+    assert run_names(store_url) == ["run 2"]
+    # Once a day is enough.
+    third = Storing(store_url, "third", Spool(tmp_path / "spool", 10**6), Fates())
+    third.write(project([old_run(3)]), has_open=False)
+    third.close(10)
+    assert run_names(store_url) == ["run 2", "run 3"]
+
+
+def test_a_process_that_has_no_time_left_at_its_end_removes_nothing(store_url: str, tmp_path: Path) -> None:
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6), Fates())
+    here.write(project([old_run(1)]), has_open=False)
+    set_retention(store_url, 30, None)
+    here.close(0)
+    assert run_ids(store_url) == [f"{1:032x}"]
+
+
+def test_a_process_that_always_has_something_to_write_removes_runs_in_between(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Storing(store_url, "w", Spool(tmp_path / "spool", 10**6), Fates())
+    here.write(project([old_run(1)]), has_open=False)
+    set_retention(store_url, 30, None)
+    here.write(project([recent_run(2)]), has_open=False)
+    # Not at once: there may be nothing to write in a moment.
+    assert run_ids(store_url) == [f"{1:032x}", f"{2:032x}"]
+    here._tidy_at -= storing._FIRST_TIDY_S + storing._OVERDUE_S
+    here.write(project([recent_run(3)]), has_open=False)
+    assert run_ids(store_url) == [f"{2:032x}", f"{3:032x}"]
+    here.close(10)
 
 
 def test_a_process_settles_what_another_left_behind(store_url: str, tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ _DERIVE_EVERY_S = 2.0
 # How often it is asked whether runs are to be removed, and when first.
 _TIDY_S = 3600.0
 _FIRST_TIDY_S = 5.0
+# How long it may take where there is nothing else to do.
+_IDLE_TIDY_S = 2.0
+# How late it may be where there is always something to write, and how long it may take then.
+_OVERDUE_S = 5.0
+_BUSY_TIDY_S = 0.2
+# How long it may take at the end of a process that was over before it asked.
+_LAST_TIDY_S = 1.0
 
 
 class Storing:
@@ -66,6 +73,8 @@ class Storing:
         self._derive_at = 0.0
         # Not with the first spans: a program that is over soon has no time for it.
         self._tidy_at = time.monotonic() + _FIRST_TIDY_S
+        self._has_asked_to_tidy = False
+        self._has_written = False
         self._has_adopted = False
         self.is_hopeless = False
 
@@ -111,6 +120,7 @@ class Storing:
         except StoreError as error:
             self._went_away(error)
             return False
+        self._has_written = True
         # On a full disk a small batch may find room where what waits does not.
         if self._drain(writer) is not None:
             self._is_back()
@@ -118,6 +128,9 @@ class Storing:
             self._has_adopted = True
             with suppress(StoreError):
                 writer.adopt()
+        if not self._pause and time.monotonic() >= self._tidy_at + _OVERDUE_S:
+            # There was not a moment without a batch since it was due.
+            self._tidy(writer, _BUSY_TIDY_S)
         return True
 
     def derive(self, *, is_busy: bool) -> None:
@@ -154,7 +167,8 @@ class Storing:
             self._went_away(error)
             return
         self._is_back()
-        self._tidy(writer)
+        if time.monotonic() >= self._tidy_at:
+            self._tidy(writer)
 
     def close(self, for_s: float) -> None:
         """Say that this process has ended, as far as the store listens.
@@ -162,6 +176,7 @@ class Storing:
         Args:
             for_s: Seconds that deriving may still take.
         """
+        until = time.monotonic() + for_s
         dropped = self._fates.dropped
         told = not dropped
         if self._writer is not None:
@@ -171,9 +186,12 @@ class Storing:
                     if self._beat_at or dropped:
                         self._writer.beat(self._writer_id, dropped=dropped, closed=True)
                         told = True
+                    if self._has_written and not self._has_asked_to_tidy:
+                        # Where all programs are short, nobody else would do it.
+                        self._tidy(self._writer, min(_LAST_TIDY_S, for_s / 2))
             except StoreError as error:
                 logger.debug("spandag: could not close the store: %s", error)
-            self._writer.close(for_s)
+            self._writer.close(until - time.monotonic())
             self._writer = None
         if not told and not self.is_hopeless:
             self.spool.note_lost(self._writer_id, dropped)
@@ -191,14 +209,14 @@ class Storing:
             writer.beat(self._writer_id, dropped=self._fates.dropped)
             self._beat_at, self._known_dropped = now, self._fates.dropped
 
-    def _tidy(self, writer: Writer) -> None:
-        now = time.monotonic()
-        if now < self._tidy_at:
+    def _tidy(self, writer: Writer, seconds: float = _IDLE_TIDY_S) -> None:
+        if seconds <= 0:
             return
-        self._tidy_at = now + _TIDY_S
+        self._has_asked_to_tidy = True
+        self._tidy_at = time.monotonic() + _TIDY_S
         try:
-            if writer.tidy():
-                self._tidy_at = now + HEARTBEAT_S
+            if writer.tidy(seconds):
+                self._tidy_at = time.monotonic() + HEARTBEAT_S
         except StoreError as error:
             logger.debug("spandag: could not remove old runs: %s", error)
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from spandag._guard import guard, say_once
 from spandag.store import heartbeat, schema, upgrade
 from spandag.store.connect import Database, open_database
-from spandag.store.due import prune_if_due
+from spandag.store.due import SECONDS, prune_if_due
 from spandag.store.errors import StoreError, is_of_the_store
 from spandag.store.rows import Batch
 from spandag.store.schedule import Schedule
@@ -194,8 +194,11 @@ class Writer:
                 lambda connection: heartbeat.beat(connection, writer_id, dropped=dropped, closed=closed)
             )
 
-    def tidy(self) -> bool:
+    def tidy(self, seconds: float = SECONDS) -> bool:
         """Remove runs that are kept no longer, where it is this process's turn; in small batches.
+
+        Args:
+            seconds: How long it may take.
 
         Returns:
             Whether there is more to be removed.
@@ -204,7 +207,7 @@ class Writer:
             StoreError: The store cannot be written.
         """
         with self._locked() as (database, _), database.explained():
-            pruned = prune_if_due(database)
+            pruned = prune_if_due(database, seconds=seconds)
             return pruned is not None and not pruned.is_finished
 
     def close(self, for_s: float = math.inf) -> None:
