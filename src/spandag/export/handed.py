@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,33 @@ def key_of(span: ReadableSpan) -> SpanKey:
     context = span.get_span_context()
     # The first two of it; as attributes they are two calls.
     return NO_KEY if context is None else context[:2]
+
+
+class Bell:
+    """Wakes one thread. An `Event` without its lock: who rings may be interrupted by a handler that rings."""
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        """Wake the one who waits, or the next who will."""
+        # Somebody may have rung just now.
+        if self._silence.locked():
+            with suppress(RuntimeError):
+                self._silence.release()
+
+    def wait(self, for_s: float | None) -> None:
+        """Wait until it rings, or no longer; afterwards it is silent.
+
+        Args:
+            for_s: Seconds; None for however long it takes.
+        """
+        self._silence.acquire(timeout=-1 if for_s is None else for_s)
+
+    def silence(self) -> None:
+        """Forget that it has rung."""
+        self._silence.acquire(blocking=False)
 
 
 @dataclass(slots=True)
@@ -49,7 +77,8 @@ class Handed:
     is_kept: bool = False
     _copy: Path | None = None
     _is_stored: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    # One that a handler or a finalizer on the same thread gets past; at worst there are two copies, which changes nothing.
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def is_safe(self, spool: Spool) -> bool:
         """Whether it is in the store or on disk; makes a copy on disk where it is neither.

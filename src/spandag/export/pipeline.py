@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
 
@@ -24,7 +24,7 @@ from spandag._guard import guard
 from spandag.config import Settings
 from spandag.export.counters import count
 from spandag.export.fates import Fates
-from spandag.export.handed import NO_KEY, Handed, SpanKey, key_of
+from spandag.export.handed import NO_KEY, Bell, Handed, SpanKey, key_of
 from spandag.export.project import project
 from spandag.export.storing import Storing
 from spandag.store.spool import Spool, folder_of, memory_of
@@ -76,9 +76,13 @@ class Pipeline:
         self._queue: deque[ReadableSpan] = deque()
         # Guards what follows; `changed` is told of every change of it.
         self._changed = threading.Condition()
-        self._wake = threading.Event()
-        # Held by the one who makes rows.
-        self._draining = threading.Lock()
+        self._wake = Bell()
+        # Held by the one who makes rows; again by a handler that interrupts it and flushes.
+        self._draining = threading.RLock()
+        # Threads that are in the midst of something here. What a signal handler or a finalizer on one of them
+        # brings must not wait for what is interrupted, nor ours for themselves.
+        self._inside: set[int] = set()
+        self._is_starting = False
         # Whether somebody has to wake the first thread, or to start it.
         self._idle = True
         self._hurry = False
@@ -108,15 +112,16 @@ class Pipeline:
 
     def _take_notice(self) -> None:
         if self._idle:
-            self._start()
-            self._wake.set()
+            if not self._start() and self._closing:
+                self._run_here(0)
+            self._wake.ring()
         elif len(self._queue) > AT_ONCE:
             self._make_room()
 
     def _make_room(self) -> None:
         if not self._hurry:
             self._hurry = True
-            self._wake.set()
+            self._wake.ring()
         if len(self._queue) <= _MOST_SPANS:
             return
         # Lets the other thread have its turn; a program that makes spans without pause takes all of it.
@@ -145,6 +150,18 @@ class Pipeline:
         """
         dropped, stored = self.dropped, self._fates.stored
         fresh = {key: span for span in spans if (key := key_of(span)) not in stored}
+        me = threading.get_ident()
+        if me in self._inside:
+            self._queue.extend(fresh.values())
+            self._take_notice()
+            return True
+        self._inside.add(me)
+        try:
+            return self._export(fresh, timeout_s, is_live=is_live) and self.dropped <= dropped
+        finally:
+            self._inside.discard(me)
+
+    def _export(self, fresh: dict[SpanKey, ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         if not is_live and _is_near_the_bottom():
             target = self._hand_on_here(fresh, timeout_s)
         else:
@@ -153,8 +170,8 @@ class Pipeline:
             target = self._hasten(timeout_s)
         if is_live:
             self._wait_for(target, min(timeout_s, _A_WHILE_S))
-            return self.dropped <= dropped
-        return self._wait_until_kept(target, timeout_s) and self.dropped <= dropped
+            return True
+        return self._wait_until_kept(target, timeout_s)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -162,7 +179,20 @@ class Pipeline:
         Returns:
             Whether it is.
         """
-        return self._wait_until_kept(self._hasten(timeout_s), timeout_s)
+        me = threading.get_ident()
+        if me in self._inside:
+            # The rows' thread may have to wait for what is interrupted by this.
+            if self._draining.acquire(blocking=False):
+                try:
+                    self._drain()
+                finally:
+                    self._draining.release()
+            return self._wait_until_kept(self._hasten(timeout_s) if self._queue else self._drained, timeout_s)
+        self._inside.add(me)
+        try:
+            return self._wait_until_kept(self._hasten(timeout_s), timeout_s)
+        finally:
+            self._inside.discard(me)
 
     def _wait_until_kept(self, target: int, timeout_s: float) -> bool:
         """Whether a drain of the queue is stored in time, or else on disk."""
@@ -187,7 +217,7 @@ class Pipeline:
         with self._changed:
             target = self._generation + 1
             self._hurry = True
-        self._wake.set()
+        self._wake.ring()
         if not started:
             self._run_here(timeout_s)
         return target
@@ -225,7 +255,7 @@ class Pipeline:
             self._close_until = until
             self._closing = True
             self._changed.notify_all()
-        self._wake.set()
+        self._wake.ring()
         if not self._threads:
             self._storing.close(until - time.monotonic())
             return
@@ -253,9 +283,15 @@ class Pipeline:
         with self._changed:
             if self._threads and all(thread.is_alive() for thread in self._threads):
                 return True
+            if self._closing or self._is_starting:
+                # Whoever is at it was interrupted by this on the same thread.
+                return not self._closing
+            self._is_starting = True
             made = [
-                threading.Thread(target=self._make_rows, name="spandag-rows", daemon=True),
-                threading.Thread(target=self._write, name="spandag-writer", daemon=True),
+                threading.Thread(
+                    target=self._work, args=(self._make_rows,), name="spandag-rows", daemon=True
+                ),
+                threading.Thread(target=self._work, args=(self._write,), name="spandag-writer", daemon=True),
             ]
             try:
                 for thread in made:
@@ -263,8 +299,18 @@ class Pipeline:
             except RuntimeError:
                 # The interpreter ends.
                 return False
+            finally:
+                self._is_starting = False
             self._threads = made
         return True
+
+    def _work(self, work: Callable[[], None]) -> None:
+        me = threading.get_ident()
+        self._inside.add(me)
+        try:
+            work()
+        finally:
+            self._inside.discard(me)
 
     # -- rows ---------------------------------------------------------------------
 
@@ -278,15 +324,17 @@ class Pipeline:
                     self._idle = False
                 self._copy_what_waits()
                 if not self._queue and not self._hurry:
-                    self._wake.clear()
+                    self._wake.silence()
                     continue
                 if not self._hurry:
                     # Others come along.
-                    self._wake.clear()
+                    self._wake.silence()
                     if not self._hurry:
                         self._wake.wait(FLUSH_S)
-                self._wake.clear()
+                self._wake.silence()
                 self._drain()
+        # Whoever comes later has to see to it.
+        self._idle = True
 
     def _drain(self) -> None:
         """Make rows of what is in the queue now, and hand them on."""
@@ -314,7 +362,8 @@ class Pipeline:
             with guard("make rows of spans"):
                 self._hand_on(spans, generation)
         with self._changed:
-            self._drained = generation
+            # One that has interrupted this may have come further.
+            self._drained = max(self._drained, generation)
             self._changed.notify_all()
 
     def _hand_on(self, spans: dict[SpanKey, ReadableSpan], generation: int) -> None:
@@ -422,13 +471,19 @@ class Pipeline:
             self._changed.notify_all()
 
     def _run_here(self, timeout_s: float) -> None:
-        """Both threads' work, where there can be no threads any more; what takes too long goes to disk."""
-        until = time.monotonic() + timeout_s
+        """Both threads' work, where there can be no threads any more; what takes too long goes to disk.
+
+        So does what comes after the end, when the store is closed.
+        """
+        until = time.monotonic() + (0.0 if self._closing else timeout_s)
         with suppress_instrumentation():
             self._drain()
             while self._handed:
+                handed = self._handed[0]
                 if time.monotonic() < until:
-                    self._write_one(self._handed[0])
+                    self._write_one(handed)
                 else:
-                    self._spool(self._handed[0])
-                    self._let_go(self._handed[0])
+                    self._spool(handed)
+                    self._let_go(handed)
+        if self._closing and self.dropped and not self._storing.is_hopeless:
+            self._storing.spool.note_lost(self.writer_id, self.dropped)
