@@ -18,7 +18,7 @@ from spandag.export.project import project
 from spandag.store import StoreError, Writer
 from spandag.store import open_store as spandag_open
 from spandag.store.rows import Batch
-from spandag.store.spool import Spool, Waiting, decoded, encoded, folder_of
+from spandag.store.spool import Spool, Waiting, decoded, encoded, folder_of, memory_of
 
 LIMIT = 10_000_000
 
@@ -175,3 +175,10 @@ def test_a_password_is_no_part_of_the_folders_name(tmp_path: Path) -> None:
     one, other = (f"postgresql://me:{password}@host/db" for password in ("secret", "changed"))
     assert folder_of(one, tmp_path) == folder_of(other, tmp_path)
     assert folder_of(one, tmp_path) != folder_of("postgresql://me:secret@host/other", tmp_path)
+
+
+@pytest.mark.parametrize("column", ["attributes", "input_preview", "output_preview", "error_message", "meta"])
+def test_what_a_batch_takes_of_memory_is_mostly_its_text(batch: Batch, column: str) -> None:
+    small = memory_of(batch)
+    batch.dag_nodes[0] = batch.dag_nodes[0]._replace(**{column: "x" * 1_000_000})
+    assert 990_000 < memory_of(batch) - small < 1_010_000

@@ -36,9 +36,11 @@ _UNFINISHED = ".part"
 _NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
 _FORMAT = 1
 
-# Of a node with what belongs to it, and of an event with its traceback.
+# Of a node with what belongs to it, and of an event with its traceback, where they say no more than usual.
 _NODE_BYTES = 3_000
 _EVENT_BYTES = 2_000
+# Of a row beside its text.
+_ROW_BYTES = 1_000
 
 # How long the size of the folder is taken for known; other processes write into it, too.
 _KNOWN_S = 1.0
@@ -300,9 +302,19 @@ def decoded(text: str) -> Batch:
 
 
 def memory_of(batch: Batch) -> int:
-    """About how many bytes of memory a batch takes; what can be large is what was said."""
-    size = _NODE_BYTES * len(batch.dag_nodes) + _EVENT_BYTES * len(batch.execution_events)
-    return size + sum(len(message.content) for message in batch.messages.values())
+    """About how many bytes of memory a batch takes; what can be large is text."""
+    size = sum(len(message.content) for message in batch.messages.values())
+    for node in batch.dag_nodes:
+        said = _length(node.attributes) + _length(node.input_preview) + _length(node.output_preview)
+        said += _length(node.meta) + _length(node.error_message)
+        size += max(_NODE_BYTES, _ROW_BYTES + said)
+    for event in batch.execution_events:
+        size += max(_EVENT_BYTES, _ROW_BYTES + _length(event.meta))
+    return size + sum(_ROW_BYTES + _length(link.attributes) for link in batch.span_links)
+
+
+def _length(text: str | None) -> int:
+    return len(text) if text else 0
 
 
 @contextmanager
