@@ -60,6 +60,21 @@ def run_names(url: str) -> list[str]:
         return sorted(connection.execute(select(schema.workflow_runs.c.name)).scalars())
 
 
+def test_what_no_store_can_take_is_set_aside_whatever_fails(store_url: str, tmp_path: Path) -> None:
+    """SQLite's driver does not say that it is the data's fault; what waits behind it must not wait for good."""
+    spool = Spool(tmp_path / "spool", 10**6)
+    poison = project([old_run(1)])
+    poison.dag_nodes[0] = poison.dag_nodes[0]._replace(started_at=2**70)
+    assert spool.put(poison, 1)
+    assert spool.put(project([old_run(2)]), 1)
+    here = Storing(store_url, "w", spool, Fates())
+    for _ in range(3):
+        here.tend(has_open=False)
+    here.close(10)
+    assert run_names(store_url) == ["run 2"]
+    assert len(list(spool.folder.rglob("*.bad"))) == 1
+
+
 def test_a_process_removes_runs_that_are_kept_no_longer(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

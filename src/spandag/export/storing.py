@@ -267,11 +267,14 @@ class Storing:
             if time.monotonic() - now >= _DRAIN_S:
                 # There may be more; what comes meanwhile has its turn in between.
                 self._look_at = 0.0
-        except StoreError as error:
+        except Exception as error:
             refused = self.spool.current
-            if refused is None or is_of_the_store(error):
+            if isinstance(error, StoreError) and (refused is None or is_of_the_store(error)):
                 self._went_away(error)
                 return None
+            if refused is None:
+                raise
+            # The next time it would be refused, or a failure of ours, again; what waits behind it would wait for good.
             logger.warning("spandag: %s; the batch is set aside in %s", error, self.spool.folder)
             self.spool.set_aside(refused)
             self._look_at = 0.0
