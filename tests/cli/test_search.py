@@ -39,7 +39,10 @@ def test_nothing_found_is_no_error(ask: Ask, redone: str) -> None:
     result = ask("search", "nobody says this")
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr == "no node says 'nobody says this'\n"
+    assert result.stderr == (
+        "no node says 'nobody says this'\n"
+        "no content was recorded; names, errors, hypotheses and tasks were looked through\n"
+    )
     assert ask("search", "--error").stderr == "nothing is like that\n"
 
 

@@ -644,7 +644,7 @@ def test_of_several_at_once_one_does_it(due: str) -> None:
     def ask() -> None:
         with opened_database(due) as database:
             start.wait(30)
-            found.append(prune_if_due(database))
+            found.append(prune_if_due(database, seconds=60))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
