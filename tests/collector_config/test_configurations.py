@@ -46,6 +46,11 @@ def test_otlp_comes_in_at_the_standard_ports_of_this_machine(configuration):
     assert default(protocols["http"]["endpoint"]) == "127.0.0.1:4318"
 
 
+def test_no_port_is_taken_for_its_own_metrics(configuration):
+    # Both would take the same, and the second would not start.
+    assert configuration["service"]["telemetry"]["metrics"] == {"level": "none"}
+
+
 def test_the_memory_limiter_comes_first(local):
     assert local["service"]["pipelines"]["traces"]["processors"][0] == "memory_limiter"
 
