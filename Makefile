@@ -5,9 +5,12 @@ PYTHON ?= python3
 AG2 := .venvs/ag2
 AUTOGEN := .venvs/autogen
 DOCS := .venvs/docs
+JAEGER := .venvs/jaeger/jaeger
+# Of its Go module; the program calls itself 2.13.
+JAEGER_VERSION := v1.76.0
 PIP := 25.3
 
-.PHONY: help demo test test-ag2 test-autogen lint format docs docs-update bench-store bench-live bench-query chaos sql constraints clean
+.PHONY: help demo test test-ag2 test-autogen check-jaeger lint format docs docs-update bench-store bench-live bench-query chaos sql constraints clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +29,9 @@ test-ag2: $(AG2)/.ready
 
 test-autogen: $(AUTOGEN)/.ready
 	SPANDAG_TEST_FRAMEWORKS=smolagents,autogen $(AUTOGEN)/bin/python -m pytest -q $(or $(TESTS),$(OF_FRAMEWORKS))
+
+check-jaeger: $(AG2)/.ready $(JAEGER) ## Upload exported runs to a real Jaeger; building it needs go and ten minutes
+	SPANDAG_TEST_JAEGER=$(abspath $(JAEGER)) $(AG2)/bin/python -m pytest -q tests/e2e/test_jaeger.py
 
 lint: $(AG2)/.ready ## Check style, docstrings and types
 	$(AG2)/bin/ruff check .
@@ -79,6 +85,12 @@ $(AUTOGEN)/.ready: pyproject.toml $(wildcard constraints/autogen.txt)
 	$(@D)/bin/python -m pip install -q pip==$(PIP)
 	$(@D)/bin/pip install -q $(CONSTRAIN) -e '.[smolagents,autogen]' --group test
 	@touch $@
+
+$(JAEGER):
+	mkdir -p $(@D)
+	cd $(@D) && { test -f go.mod || go mod init jaeger.built; }
+	cd $(@D) && go get -tool github.com/jaegertracing/jaeger/cmd/jaeger@$(JAEGER_VERSION)
+	cd $(@D) && go build -o $(@F) github.com/jaegertracing/jaeger/cmd/jaeger
 
 # The wheel as users get it; reinstalled whenever the source changes.
 $(DOCS)/.ready: pyproject.toml constraints/ag2.txt $(shell find src -type f -not -name '*.pyc' 2>/dev/null)

@@ -123,6 +123,8 @@ class Operation:
 # --- spandag: nodes ----------------------------------------------------------
 
 SPANDAG_NODE_TYPE: Final = "spandag.node.type"
+# True where a span is written out before it has ended: its end is no end, only as far as is known.
+SPANDAG_UNFINISHED: Final = "spandag.unfinished"
 
 
 class NodeType:

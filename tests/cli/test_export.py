@@ -139,6 +139,36 @@ def test_what_is_not_written_is_said_on_standard_error(ask: Ask, provider: Trace
     assert "repeat" not in ask("export", "--format", "dot", "--whole").stderr
 
 
+def test_what_goes_on_is_written_up_to_what_is_known_and_comes_back_open(
+    ask: Ask, provider: TracerProvider, tmp_path: Path
+) -> None:
+    with api.run("goes on"):
+        with api.tool("done"):
+            pass
+        provider.force_flush()
+        result = ask("export", "last")
+
+    assert result.stderr == (
+        "a span has not ended: written up to the last moment of the run that is known, as unfinished\n"
+    )
+    [of_run] = json.loads(result.stdout)["resourceSpans"]
+    run, done = of_run["scopeSpans"][0]["spans"]
+    unfinished = {"key": "spandag.unfinished", "value": {"boolValue": True}}
+    # Without an end Jaeger would show it with one in 1970, and nothing else for width.
+    assert run["endTimeUnixNano"] == done["endTimeUnixNano"]
+    assert (unfinished in run["attributes"], unfinished in done["attributes"]) == (True, False)
+
+    (tmp_path / "run.json").write_text(result.stdout, encoding="utf-8")
+    copy = str(tmp_path / "copy.db")
+    ask("import", str(tmp_path / "run.json"), "--store", copy)
+    nodes = json.loads(ask("tree", "last", "--store", copy, "--json").stdout)["nodes"]
+    assert [(node["name"], node["status"], node["ended_at"] is None) for node in nodes] == [
+        ("goes on", "open", True),
+        ("done", "completed", False),
+    ]
+    assert "unfinished" not in ask("export", "last", "--store", copy, "--format", "jsonl").stdout
+
+
 def test_branches(ask: Ask, redone: str, provider: TracerProvider) -> None:
     result = ask("tree", redone[:8], "--branches")
 

@@ -92,7 +92,7 @@ def _write_runs(opened: Store, run_ids: list[str], kind: str) -> None:
         write_lines(query.export_otlp(opened, run_ids, exported))
         if exported.open:
             spans = "a span has" if exported.open == 1 else f"{exported.open:,} spans have"
-            say(f"{spans} not ended, and no end is written of them")
+            say(f"{spans} not ended: written up to the last moment of the run that is known, as unfinished")
     if not run_ids:
         say("the store has no runs yet")
 

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
+from spandag import semconv
 from spandag.query.export_otlp import CONTEXT_HAS_IS_REMOTE, CONTEXT_IS_REMOTE
 
 SIGNALS = ("resourceSpans", "resourceMetrics", "resourceLogs")
@@ -63,7 +64,10 @@ def _span(span: Mapping[str, Any], resource: Resource, scope: InstrumentationSco
     status = _mapping(span.get("status"), "status")
     code = _enumerated(status.get("code"), "STATUS_CODE_", _CODE_NAMES, _CODES)
     message = _text(status, "message") or None
+    attributes = _attributes(span.get("attributes"))
     end = _integer(span.get("endTimeUnixNano"), "endTimeUnixNano")
+    if attributes.pop(semconv.SPANDAG_UNFINISHED, False) is True:
+        end = 0
     start = span.get("startTimeUnixNano")
     trace_flags = TraceFlags(flags & 0xFF)
     return ReadableSpan(
@@ -73,7 +77,7 @@ def _span(span: Mapping[str, Any], resource: Resource, scope: InstrumentationSco
         ),
         parent=SpanContext(trace_id, parent_id, flags & _IS_REMOTE == _IS_REMOTE) if parent_id else None,
         resource=resource,
-        attributes=_attributes(span.get("attributes")),
+        attributes=attributes,
         events=[_event(_mapping(event, "event")) for event in _list(span.get("events"), "events")],
         links=[_link(_mapping(link, "link")) for link in _list(span.get("links"), "links")],
         kind=_enumerated(span.get("kind"), "SPAN_KIND_", _KIND_NAMES, _KINDS),

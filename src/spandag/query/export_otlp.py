@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from spandag import semconv
 from spandag.query.export_content import Said, content_attributes
@@ -20,7 +20,7 @@ from spandag.query.export_rows import AT_ONCE, rows_of_nodes
 from spandag.query.text import decoded, json_text, parsed
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, schema
-from spandag.store.rows import EventRow, LinkRow, NodeMessagesRow, NodeRow
+from spandag.store.rows import RECORDED, EventRow, LinkRow, NodeMessagesRow, NodeRow
 
 FIRST_LINE = '{"resourceSpans":['
 LAST_LINE = "]}"
@@ -83,6 +83,7 @@ def export_otlp(store: Store, run_ids: Sequence[str], exported: Exported | None 
 
 
 def _of_run(connection: Connection, run_id: str, counts: Exported) -> Iterator[dict[str, Any]]:
+    known = _last_known(connection, run_id)
     for group, node_ids in _groups(connection, run_id).items():
         for start in range(0, len(node_ids), AT_ONCE):
             some = node_ids[start : start + AT_ONCE]
@@ -91,7 +92,21 @@ def _of_run(connection: Connection, run_id: str, counts: Exported) -> Iterator[d
             details = _details(connection, run_id, some)
             counts.spans += len(rows)
             counts.open += sum(row.ended_at is None for row in rows)
-            yield _resource_spans(group, [_span(row, details) for row in rows])
+            yield _resource_spans(group, [_span(row, details, known) for row in rows])
+
+
+def _last_known(connection: Connection, run_id: str) -> int:
+    """The last moment of which something is recorded, in Unix nanoseconds; after the start of all."""
+    nodes, events = schema.dag_nodes, schema.execution_events
+    # What takes no time at all, Jaeger takes for a mistake.
+    last = func.max(func.coalesce(nodes.c.ended_at, nodes.c.started_at + 1))
+    last_event = func.max(events.c.timestamp)
+    recorded = events.c.origin == RECORDED
+    moments = (
+        connection.execute(select(last).where(nodes.c.run_id == run_id)).scalar(),
+        connection.execute(select(last_event).where(events.c.run_id == run_id, recorded)).scalar(),
+    )
+    return max((int(moment) for moment in moments if moment is not None), default=0)
 
 
 def _groups(connection: Connection, run_id: str) -> dict[_Group, list[str]]:
@@ -159,7 +174,7 @@ def _hashes(hashes: bytes) -> list[bytes]:
     return [bytes(hashes[start : start + 16]) for start in range(0, len(hashes), 16)]
 
 
-def _span(row: NodeRow, details: _Details) -> dict[str, Any]:
+def _span(row: NodeRow, details: _Details, known: int) -> dict[str, Any]:
     attributes: dict[str, Any] = _object(row.attributes)
     meta = _object(row.meta)
     previews = {
@@ -168,6 +183,13 @@ def _span(row: NodeRow, details: _Details) -> dict[str, Any]:
         "output": row.output_preview,
     }
     content = content_attributes(row.node_type, details.said.get(row.id, {}), previews)
+    end = row.ended_at
+    unfinished: dict[str, Any] = {}
+    if end is None:
+        # OTLP would leave the end out, which Jaeger takes for the year 1970: the span, and the whole picture
+        # with it, would last for millennia.
+        end = known
+        unfinished = {semconv.SPANDAG_UNFINISHED: True}
     events = sorted(details.events.get(row.id, ()), key=lambda event: event.seq)
     said = meta.get("flags")
     flags = (said if isinstance(said, int) else 0) & 0xFF | CONTEXT_HAS_IS_REMOTE
@@ -182,8 +204,8 @@ def _span(row: NodeRow, details: _Details) -> dict[str, Any]:
         "name": decoded(row.span_name or ""),
         "kind": KINDS.get(str(meta.get("kind")), 0),
         "startTimeUnixNano": str(row.started_at),
-        "endTimeUnixNano": None if row.ended_at is None else str(row.ended_at),
-        "attributes": _key_values({**attributes, **content}),
+        "endTimeUnixNano": str(end),
+        "attributes": _key_values({**attributes, **content, **unfinished}),
         "events": [_event(event) for event in events] or _error_of_open(row, attributes),
         "links": [_link(link) for link in sorted(details.links.get(row.id, ()), key=lambda link: link.seq)],
         "status": _status(row, attributes),
