@@ -5,12 +5,13 @@ PYTHON ?= python3
 AG2 := .venvs/ag2
 AUTOGEN := .venvs/autogen
 DOCS := .venvs/docs
+DRAWINGS := tests/drawings/node_modules/.ready
 JAEGER := .venvs/jaeger/jaeger
 # Of its Go module; the program calls itself 2.13.
 JAEGER_VERSION := v1.76.0
 PIP := 25.3
 
-.PHONY: help demo test test-ag2 test-autogen check-jaeger lint format docs docs-update bench-store bench-live bench-query chaos sql constraints clean
+.PHONY: help demo test test-ag2 test-autogen drawings check-jaeger lint format docs docs-update bench-store bench-live bench-query chaos sql constraints clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,11 +25,15 @@ OF_FRAMEWORKS := $(addprefix tests/,demo e2e foreign instrumentation spans testi
 
 test: test-ag2 test-autogen ## Run all tests with smolagents and ag2, then what depends on frameworks with autogen
 
-test-ag2: $(AG2)/.ready
+test-ag2: $(AG2)/.ready drawings
 	SPANDAG_TEST_FRAMEWORKS=smolagents,ag2 $(AG2)/bin/python -m pytest -q $(TESTS)
 
 test-autogen: $(AUTOGEN)/.ready
 	SPANDAG_TEST_FRAMEWORKS=smolagents,autogen $(AUTOGEN)/bin/python -m pytest -q $(or $(TESTS),$(OF_FRAMEWORKS))
+
+drawings: ## Install Mermaid and Graphviz, which tests draw with; needs npm
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory $(DRAWINGS); \
+	else echo "npm is not installed: no test draws with Mermaid and Graphviz"; fi
 
 check-jaeger: $(AG2)/.ready $(JAEGER) ## Upload exported runs to a real Jaeger; building it needs go and ten minutes
 	SPANDAG_TEST_JAEGER=$(abspath $(JAEGER)) $(AG2)/bin/python -m pytest -q tests/e2e/test_jaeger.py
@@ -70,7 +75,7 @@ constraints: ## Pin the newest versions of everything, for review
 	$(AUTOGEN)/bin/pip freeze --exclude-editable > constraints/autogen.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venvs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venvs tests/drawings/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 CONSTRAIN = -c constraints/$(notdir $(@D)).txt
 
@@ -84,6 +89,10 @@ $(AUTOGEN)/.ready: pyproject.toml $(wildcard constraints/autogen.txt)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q pip==$(PIP)
 	$(@D)/bin/pip install -q $(CONSTRAIN) -e '.[smolagents,autogen]' --group test
+	@touch $@
+
+$(DRAWINGS): tests/drawings/package.json
+	npm install --prefix tests/drawings --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(JAEGER):

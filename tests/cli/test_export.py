@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,7 @@ def test_what_is_not_written_is_said_on_standard_error(ask: Ask, provider: Trace
                 pass
 
     result = ask("export", "--format", "mermaid")
-    assert result.stdout.startswith("flowchart TB\n")
+    assert result.stdout.startswith("flowchart LR\n")
     assert result.stderr == (
         "left out: 3 nodes that repeat what is before them (--whole shows them)\n"
         "left out: 1 node of other libraries\n"
@@ -167,6 +169,46 @@ def test_what_goes_on_is_written_up_to_what_is_known_and_comes_back_open(
         ("done", "completed", False),
     ]
     assert "unfinished" not in ask("export", "last", "--store", copy, "--format", "jsonl").stdout
+
+
+def tools(*, wide: int, deep: int = 1, name: str = "t") -> None:
+    """A run with so many tools beside each other, and so many below each."""
+    with api.run("large"):
+        for number in range(wide):
+            with ExitStack() as below:
+                for level in range(deep):
+                    below.enter_context(api.tool(f"{name}{number}.{level}"))
+
+
+@pytest.mark.parametrize(
+    ("large", "said"),
+    [
+        (
+            {"wide": 200, "deep": 4},
+            "no more than 500 edges unless it is told otherwise (maxEdges), these are 800: try --depth 2",
+        ),
+        (
+            {"wide": 501},
+            "no more than 500 edges unless it is told otherwise (maxEdges), these are 501: try --format dot",
+        ),
+        (
+            {"wide": 200, "deep": 2, "name": "&" * 30},
+            "no more than 50,000 characters unless it is told otherwise (maxTextSize), these are N: "
+            "try --depth 1",
+        ),
+    ],
+)
+def test_what_mermaid_will_not_draw_is_said_with_what_it_would(
+    ask: Ask, provider: TracerProvider, large: dict[str, Any], said: str
+) -> None:
+    tools(**large)
+
+    result = ask("export", "--format", "mermaid")
+
+    assert re.sub(r"(?<=are )\d\d,\d{3}(?=: )", "N", result.stderr) == f"Mermaid draws {said}\n"
+    [depth] = re.findall(r"--depth \d", said) or ["--depth 0"]
+    assert "Mermaid" not in ask("export", "--format", "mermaid", *depth.split()).stderr
+    assert "Mermaid" not in ask("export", "--format", "dot").stderr
 
 
 def test_branches(ask: Ask, redone: str, provider: TracerProvider) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -26,6 +27,16 @@ class Recording:
         self.provider = TracerProvider(resource=Resource.create({"service.name": "tests"}))
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self._opened: list[Store] = []
+
+    @classmethod
+    @contextmanager
+    def at(cls, url: str) -> Iterator[Recording]:
+        """Runs of the workflow API go into this store."""
+        recording = cls(url)
+        use_tracer_provider(recording.provider)
+        yield recording
+        use_tracer_provider(None)
+        recording.close()
 
     @property
     def url(self) -> str:
@@ -55,11 +66,8 @@ class Recording:
 @pytest.fixture
 def recording(store_url: str) -> Iterator[Recording]:
     """Runs of the workflow API go into a store of this test's own."""
-    recording = Recording(store_url)
-    use_tracer_provider(recording.provider)
-    yield recording
-    use_tracer_provider(None)
-    recording.close()
+    with Recording.at(store_url) as recording:
+        yield recording
 
 
 def call(

@@ -11,6 +11,7 @@ import click
 from spandag.cli._options import json_option, opened_store, store_option
 
 if TYPE_CHECKING:
+    from spandag.query import Graph
     from spandag.store import Store
 
 _OTLP, _JSONL, _MERMAID, _DOT = "otlp-json", "jsonl", "mermaid", "dot"
@@ -101,23 +102,54 @@ def _draw(opened: Store, run: str, kind: str, depth: int | None, whole: bool) ->
     from spandag import query
     from spandag.cli._output import say
     from spandag.query.render import render_dot, render_mermaid
-    from spandag.query.render.mermaid import MOST_EDGES
 
-    graph = query.graph_of_tree(query.tree(opened, run), depth=depth, whole=whole)
+    tree = query.tree(opened, run)
+    graph = query.graph_of_tree(tree, depth=depth, whole=whole)
     write_lines(render_mermaid(graph) if kind == _MERMAID else render_dot(graph))
     left_out = [
         (graph.repeated, "that repeat what is before them (--whole shows them)"),
         (graph.deeper, "that are deeper"),
-        (graph.tree.hidden, "of other libraries"),
+        (tree.hidden, "of other libraries"),
     ]
     for count, why in left_out:
         if count:
             say(f"left out: {count:,} node{'' if count == 1 else 's'} {why}")
-    edges = sum(not node.is_lane for node in graph.nodes) - 1
-    if kind == _MERMAID and edges > MOST_EDGES:
-        say(
-            f"Mermaid draws {MOST_EDGES} edges unless it is told otherwise (maxEdges), these are {edges:,}: try --depth 3"
+    if kind == _MERMAID:
+        _say_if_too_large(graph, whole)
+
+
+def _say_if_too_large(graph: Graph, whole: bool) -> None:
+    """Say that Mermaid will refuse a drawing, and what it would draw."""
+    from spandag.cli._output import say
+    from spandag.query.render.mermaid import MOST_CHARACTERS, MOST_EDGES, edges_and_characters
+
+    edges, characters = edges_and_characters(graph)
+    if edges > MOST_EDGES:
+        limit = f"no more than {MOST_EDGES} edges unless it is told otherwise (maxEdges), these are {edges:,}"
+    elif characters > MOST_CHARACTERS:
+        limit = (
+            f"no more than {MOST_CHARACTERS:,} characters unless it is told otherwise (maxTextSize), "
+            f"these are {characters:,}"
         )
+    else:
+        return
+    depth = _deepest_drawn(graph, whole)
+    say(f"Mermaid draws {limit}: " + (f"try --depth {depth}" if depth else f"try --format {_DOT}"))
+
+
+def _deepest_drawn(graph: Graph, whole: bool) -> int:
+    """The greatest ``--depth`` whose drawing Mermaid does not refuse; 0 where there is none."""
+    from spandag import query
+    from spandag.query.render.mermaid import is_drawn
+
+    fits, too_deep = 0, max(drawn.node.depth for drawn in graph.nodes)
+    while too_deep - fits > 1:
+        between = (fits + too_deep) // 2
+        if is_drawn(query.graph_of_tree(graph.tree, depth=between, whole=whole)):
+            fits = between
+        else:
+            too_deep = between
+    return fits
 
 
 def write_lines(lines: Iterable[str]) -> None:

@@ -9,6 +9,8 @@ from spandag.query.render.graph import FAILED, SUPERSEDED, Box, Closed, Opened, 
 from spandag.semconv import NodeType
 
 _GREY = "#999999"
+# Dimmed, and still to be read.
+_GREY_TEXT = "#767676"
 _SHAPES = {
     NodeType.RUN: "oval",
     NodeType.LLM: "box",
@@ -17,7 +19,7 @@ _SHAPES = {
     NodeType.APPROVAL: "hexagon",
 }
 _LOOKS = {
-    SUPERSEDED: f', style="rounded,dashed", color="{_GREY}", fontcolor="{_GREY}"',
+    SUPERSEDED: f', style="rounded,dashed", color="{_GREY}", fontcolor="{_GREY_TEXT}"',
     FAILED: ', color="#cc0000"',
 }
 
@@ -30,6 +32,8 @@ def render_dot(graph: Graph) -> Iterator[str]:
     """
     yield f"digraph {_quoted(heading(graph))} {{"
     yield "  rankdir=TB"
+    # Of lanes: beside the title there is room for the edge that enters.
+    yield '  graph [labeljust=l, fontname="sans-serif", fontsize=10]'
     yield '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10]'
     yield '  edge [fontname="sans-serif", fontsize=9]'
     indent = 1
@@ -40,7 +44,7 @@ def render_dot(graph: Graph) -> Iterator[str]:
             continue
         space = "  " * indent
         if isinstance(piece, Opened):
-            colour = f'; color="{_GREY}"; fontcolor="{_GREY}"' if piece.is_superseded else ""
+            colour = f'; color="{_GREY}"; fontcolor="{_GREY_TEXT}"' if piece.is_superseded else ""
             yield f"{space}subgraph cluster_redo{piece.number} {{"
             indent += 1
             yield f"{'  ' * indent}label={_quoted(piece.title)}; style=dashed{colour}"

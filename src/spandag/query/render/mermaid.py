@@ -12,8 +12,16 @@ from spandag.semconv import NodeType
 MOST_EDGES = 500
 """So many edges Mermaid draws where it is not configured otherwise (``maxEdges``)."""
 
+MOST_CHARACTERS = 50_000
+"""So long a text it takes (``maxTextSize``), as JavaScript counts: in UTF-16."""
+
 # What Mermaid, or the Markdown and HTML in it, would take for its own; an underscore only beside a word.
-_ESCAPED = re.compile(r'["#<>&`*~\\]|\$\$+|(?<![^\W_])_+|_+(?![^\W_])')
+# Two percent signs and a brace are a directive wherever they stand, in the midst of a text too.
+_ESCAPED = re.compile(r'["#<>&`*~\\]|%%+|(?<![^\W_])_+|_+(?![^\W_])')
+# What it looks for only in the text that it draws, where escapes are characters again: a line break, a
+# formula, an icon. A space without width between its characters is not seen, and they are text.
+_SOUGHT_LATER = re.compile(r"\\(?=n)|\$(?=\$)|fa[a-z]?:(?=fa-)")
+_NO_WIDTH = "\u200b"
 _SHAPES = {
     NodeType.RUN: ('(["', '"])'),
     NodeType.LLM: ('("', '")'),
@@ -29,7 +37,8 @@ def render_mermaid(graph: Graph) -> Iterator[str]:
     Args:
         graph: What to draw.
     """
-    yield "flowchart TB"
+    # A run has far more beside each other than below: downwards it would be a strip that nobody can read.
+    yield "flowchart LR"
     yield f"    %% {_comment(heading(graph))}"
     indent = 1
     superseded = []
@@ -49,10 +58,31 @@ def render_mermaid(graph: Graph) -> Iterator[str]:
     for arrow in arrows(graph):
         line = f'-. "{_text(arrow.label)}" .->' if arrow.label else "-->"
         yield f"    n{arrow.source} {line} n{arrow.target}"
-    yield "    classDef superseded opacity:0.45,stroke-dasharray:4 3"
+    # No opacity: Mermaid gives it to a box and to the text in it, which then has it twice.
+    yield "    classDef superseded fill-opacity:0.3,stroke:#999,stroke-dasharray:4 3,color:#767676"
     yield "    classDef failed stroke:#c00,stroke-width:2px"
     if superseded:
         yield f"    class {','.join(superseded)} superseded"
+
+
+def edges_and_characters(graph: Graph) -> tuple[int, int]:
+    """What Mermaid has limits for: how many edges a drawing has, and how long its text is.
+
+    Args:
+        graph: What to draw.
+    """
+    text = "".join(f"{line}\n" for line in render_mermaid(graph))
+    return sum(1 for _ in arrows(graph)), len(text.encode("utf-16-le")) // 2
+
+
+def is_drawn(graph: Graph) -> bool:
+    """Whether Mermaid draws it where it is not configured otherwise.
+
+    Args:
+        graph: What to draw.
+    """
+    edges, characters = edges_and_characters(graph)
+    return edges <= MOST_EDGES and characters <= MOST_CHARACTERS
 
 
 def _box(box: Box) -> str:
@@ -62,7 +92,8 @@ def _box(box: Box) -> str:
 
 
 def _text(text: str) -> str:
-    return _ESCAPED.sub(lambda match: "".join(f"#{ord(character)};" for character in match[0]), text)
+    apart = _SOUGHT_LATER.sub(lambda match: match[0] + _NO_WIDTH, text)
+    return _ESCAPED.sub(lambda match: "".join(f"#{ord(character)};" for character in match[0]), apart)
 
 
 def _comment(text: str) -> str:
