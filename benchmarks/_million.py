@@ -24,13 +24,22 @@ _TIMES = frozenset({"started_at", "ended_at", "time", "timestamp"})
 class Million:
     """The store.
 
+    Args:
+        url: Where it is made; empty.
+        kind: ``sqlite`` or ``postgresql``.
+        nodes: How many nodes it has at least.
+        sizes: How many nodes each of the runs has that are measured.
+        content: Whether these have messages, arguments and results. They say much the same, one as the other.
+
     Attributes:
         url: Its URL.
         nodes: How many nodes it has.
         runs: The id of the run of each size.
     """
 
-    def __init__(self, url: str, kind: str, nodes: int, sizes: Sequence[int]) -> None:
+    def __init__(
+        self, url: str, kind: str, nodes: int, sizes: Sequence[int], *, content: bool = False
+    ) -> None:
         self.url = url
         self.nodes = 0
         self.runs: dict[int, str] = {}
@@ -44,8 +53,8 @@ class Million:
         rest = nodes - sum(sizes) - sum(others)
         # Older runs, the runs that are measured, newer runs.
         self._copy(rest // 2)
-        for size in sizes:
-            self.runs[size] = self._add(size)
+        for number, size in enumerate(sizes):
+            self.runs[size] = self._add(size, number if content else None)
         self._copy(rest - rest // 2)
         with self.connected() as connection:
             connection.execute("ANALYZE")
@@ -90,9 +99,9 @@ class Million:
             connection.commit()
         self.touch(run_id)
 
-    def _add(self, size: int) -> str:
+    def _add(self, size: int, saying: int | None = None) -> str:
         """A run through the writer, as a program's own."""
-        run = Run()
+        run = Run(saying)
         # Two are still open. A redo's span makes its branch point as well.
         room = size - 2
         spans = []

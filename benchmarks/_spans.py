@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from _said import Conversation, message
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -55,9 +56,13 @@ class Run:
     """One run that goes on and on: steps with an agent of four iterations each, every fourth redone.
 
     Its root never ends, so that writing its spans derives nothing.
+
+    Args:
+        saying: Which of several runs that say much the same; None where it has no content.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, saying: int | None = None) -> None:
+        self._saying = saying
         self._exporter = InMemorySpanExporter()
         provider = TracerProvider(resource=Resource({semconv.SERVICE_NAME: "benchmark"}))
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
@@ -101,20 +106,30 @@ class Run:
             if first is None:
                 step.set_attribute(semconv.SPANDAG_STEP_ID, f"{step.get_span_context().span_id:016x}")
             agent = self._start(NodeType.AGENT, Operation.INVOKE_AGENT, "engineer", step)
+            saying = self._saying
+            said_here = None if saying is None else Conversation(saying, self._number, attempt)
             for iteration in range(1, 5):
                 named = {semconv.SPANDAG_ITERATION_NUMBER: iteration}
                 turn = self._start(NodeType.ITERATION, Operation.RUN_STEP, "engineer", agent, named)
                 call = self._start(NodeType.LLM, Operation.CHAT, "gpt-4o-mini", turn, _CALL)
                 call.set_attribute(semconv.GEN_AI_RESPONSE_ID, f"chatcmpl-{self._now:x}")
-                self._end(call)
+                call_id = f"call_{call.get_span_context().span_id:024x}"
+                if said_here is not None:
+                    said_here.go_on(iteration, call_id)
+                self._end(call, None if said_here is None else said_here.call)
                 used = {
                     semconv.GEN_AI_TOOL_NAME: "read_csv",
                     semconv.GEN_AI_TOOL_TYPE: "function",
                     semconv.GEN_AI_TOOL_DESCRIPTION: "Reads a table of planets and their periods.",
-                    semconv.GEN_AI_TOOL_CALL_ID: f"call_{self._now:x}",
+                    semconv.GEN_AI_TOOL_CALL_ID: call_id,
                 }
-                self._end(self._start(NodeType.TOOL, Operation.EXECUTE_TOOL, "read_csv", turn, used))
+                tool = self._start(NodeType.TOOL, Operation.EXECUTE_TOOL, "read_csv", turn, used)
+                self._end(tool, None if said_here is None else said_here.tool)
                 self._end(turn, _TOTALS)
+            if said_here is not None:
+                agent.set_attribute(semconv.SPANDAG_INPUT, said_here.task)
+                agent.set_attribute(semconv.SPANDAG_OUTPUT, said_here.result)
+                step.set_attribute(semconv.SPANDAG_OUTPUT, said_here.result)
             self._end(agent, _TOTALS)
             outcome = "accepted" if self._number % 4 or attempt == 2 else "rejected"
             self._end(step, {**_TOTALS, semconv.SPANDAG_ATTEMPT_OUTCOME: outcome})
@@ -180,19 +195,12 @@ def loop(calls: int, size: int, *, content: bool) -> Iterator[ReadableSpan]:
     with tracer.start_as_current_span(
         "invoke_agent engineer", attributes={semconv.SPANDAG_NODE_TYPE: NodeType.AGENT}
     ):
-        history = [_message("user", 0, size)]
+        history = [message("user", 0, size)]
         for number in range(calls):
-            answer = _message("assistant", 2 * number + 1, size)
+            answer = message("assistant", 2 * number + 1, size)
             with tracer.start_as_current_span("chat gpt-4o-mini", attributes=_CALL) as span:
                 if content:
                     span.set_attribute(semconv.GEN_AI_INPUT_MESSAGES, json.dumps(history))
                     span.set_attribute(semconv.GEN_AI_OUTPUT_MESSAGES, json.dumps([answer]))
-            history += [answer, _message("user", 2 * number + 2, size)]
+            history += [answer, message("user", 2 * number + 2, size)]
     yield from exporter.get_finished_spans()
-
-
-def _message(role: str, number: int, size: int) -> dict[str, object]:
-    words = f"message {number}: " + " ".join(
-        f"{(number + 1) * place * 2654435761 % 2**32:08x}" for place in range(size // 9)
-    )
-    return {"role": role, "parts": [{"type": "text", "content": words[:size].ljust(size, ".")}]}

@@ -31,7 +31,7 @@ def questions(report: Report, kind: str, new_url: NewUrl, options: argparse.Name
     """One run asked about out of a million nodes, each question beside the select of the run's nodes."""
     # Each size twice, almost: what is compared are two runs.
     small, large = options.sizes
-    million = Million(new_url(), kind, options.nodes, (small, small + 1, large, large + 1))
+    million = Million(new_url(), kind, options.nodes, (small, small + 1, large, large + 1), content=True)
     mark = "?" if kind == "sqlite" else "%s"
     select = f"SELECT {', '.join(TREE_COLUMNS)} FROM dag_nodes WHERE run_id = {mark}"
     with open_store(million.url) as store, million.connected() as connection:
