@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -18,9 +20,11 @@ import spandag
 from spandag import query, semconv
 from spandag.query import QueryError
 from spandag.query.as_json import as_json
+from spandag.query.diff_alike import _canonical, _value, _without_call_ids, _without_ids
 from spandag.query.render import Page, diff_markdown, render_diff, to_text
 from spandag.semconv import NodeType
 from spandag.store import open_store
+from spandag.store.text import to_json
 
 from .comparing import CONTENT, divergence, node_of, redone, told, work
 from .conftest import Recording
@@ -150,6 +154,101 @@ def test_keys_in_another_order_make_no_difference_in_the_calls_of_a_prompt(recor
 
     assert told(query.diff(recording.store, "last~3", "last~2")) == []
     assert told(query.diff(recording.store, "last~1", "last")) == []
+
+
+def test_what_means_the_same_is_found_among_much_that_is_the_same(
+    recording: Recording, capture_content: None
+) -> None:
+    """Of a few messages of many each is looked up; of most all are read."""
+    runs = []
+    for call_id, keys in (("call_abcdefgh1", "ab"), ("call_zyxwvuts2", "ba")):
+        with spandag.run("r") as run, spandag.agent("a"):
+            for number in range(20):
+                attributes = {
+                    semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
+                    semconv.GEN_AI_REQUEST_MODEL: "m",
+                    semconv.GEN_AI_INPUT_MESSAGES: json.dumps([said("user", f"question {number}")]),
+                }
+                recording.tracer.start_span("chat m", attributes=attributes).end()
+            with spandag.tool("t", arguments=dict.fromkeys(keys, 1)) as tool:
+                tool.set_output(f"as {call_id} said")
+        runs.append(format(run.span.get_span_context().trace_id, "032x"))
+    tools = [f"{run}/{node_of(recording, 't', run)}" for run in runs]
+
+    for names in (runs, tools):
+        assert told(query.diff(recording.store, *names)) == []
+
+
+def test_a_list_that_both_sides_have_means_the_same_as_one_in_another_order(recording: Recording) -> None:
+    orders = ('{"a":1,"b":2}', '{"b":2,"a":1}')
+    for first, second in ((0, 1), (1, 0)):
+        with spandag.run("r"):
+            for order in (first, second):
+                attributes = {
+                    semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
+                    semconv.GEN_AI_REQUEST_MODEL: "m",
+                    semconv.GEN_AI_INPUT_MESSAGES: json.dumps([orders[order], "the same"]),
+                }
+                recording.tracer.start_span("chat m", attributes=attributes).end()
+
+    assert told(query.diff(recording.store, "last~1", "last")) == []
+
+
+# Around what can be an id of a call, what can be in its way.
+_PIECES = st.sampled_from(
+    ["call_", "toolu_", "chatcmpl-tool-", "abcdefgh", "A1_-", "x", " ", '"', "é", "-", "id", ":", "ten"]
+)
+
+
+@given(st.lists(_PIECES, max_size=12).map("".join))
+def test_ids_are_found_in_texts_as_one_expression_would_find_them(text: str) -> None:
+    ids = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
+
+    assert _without_call_ids(text) == ids.sub("", text)
+
+
+_VALUES = st.recursive(
+    st.sampled_from([0, 1, 1.0, -0.0, 2.5, 1e16, 1e-7, True, None, "", "x", "␛0000", '{"a": 1}', '["1.0"]']),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from("ab"), each, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(_VALUES, st.sampled_from(["arguments", "response", "result", "content"]))
+def test_what_is_not_parsed_would_be_the_same_if_it_were(value: object, key: str) -> None:
+    """A message's text is taken as it is only where to parse and write it makes no other."""
+    part = {"type": "tool_call", "id": "", "name": "t", "arguments": {}, key: value}
+    text = to_json({"role": "assistant", "parts": [part]}, canonical=True)
+
+    parsed = to_json(_without_ids(json.loads(text)), canonical=True)
+
+    assert _canonical("message", text) == parsed
+
+
+@given(
+    st.recursive(
+        st.sampled_from([0, -0.0, 7, -1, 1.0, 10**15, 10**16, 2**70, 0.00001, 1e22, 2.5, True, None])
+        | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text('ab\n"é\x7f/', max_size=2), each),
+        max_leaves=6,
+    ),
+    st.booleans(),
+    st.sampled_from([None, 1]),
+)
+def test_json_is_written_alike_the_fast_and_the_slow_way(
+    value: object, ascii: bool, indent: int | None
+) -> None:
+    text = json.dumps([value], ensure_ascii=ascii, indent=indent)
+
+    for stored in (text, json.dumps(text)):
+        assert _canonical("text", stored) == to_json(_value(stored), canonical=True)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":-0}', "[01]", "[NaN]", '{"a":1,"a":2}', "[" * 300 + "]" * 300, "[1e400]"]
+)
+def test_strange_json_is_written_alike_as_well(text: str) -> None:
+    assert _canonical("text", text) == to_json(_value(text), canonical=True)
 
 
 @pytest.mark.parametrize(

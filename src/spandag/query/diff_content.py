@@ -1,28 +1,22 @@
-"""What the nodes of two runs said, compared by hashes; whole texts only of what is asked for.
-
-Ids of tool calls are made up anew by each model, and the keys of JSON come in any order, so what differs
-in nothing else counts as the same.
-"""
+"""What the nodes of two runs said, compared by hashes; whole texts only of what is asked for."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any
+from itertools import chain
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select
+from sqlalchemy import Connection, select, text
 
 from spandag.query.align import common
+from spandag.query.diff_alike import HASH_BYTES, SQL_IS_JSON, SQL_MAY_BE_ALIKE, is_json, meanings
 from spandag.query.node import Message
 from spandag.query.text import decoded, parsed
 from spandag.semconv import NodeType
 from spandag.store import schema
-from spandag.store.facts import read_message_lists
-from spandag.store.text import to_json
+from spandag.store.facts import read_message_lists, read_messages
 
 INPUT = "input"
 PROMPT = "prompt"
@@ -31,23 +25,14 @@ OUTPUT = "output"
 
 DIRECTIONS = ("system", "tools", "input", "output")
 
-_HASH_BYTES = 16
-# From there on not every whole number is a float of its own.
-_MOST_EXACT = 2**53
-_JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
 # Of many hashes faster than to cut them out one by one.
 _EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
 _AS_MESSAGE = "message"
-# How JSON begins in which something can have another order, also where it is quoted once more.
-_JSON_BEGINS = ("{", "[", '"{', '"[')
-# As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
-_CALL_ID = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
-_OTHER_ID = re.compile(r'"(?:tool_call_)?id":(?!"")')
+
 
 Said = dict[str, dict[str, bytes]]
-"""By direction and node the hashes of what was said; neither ids of tool calls nor the order of JSON's keys
-make a difference to them."""
+"""By direction and node the hashes of what was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +102,34 @@ class Contents:
         lists_a = read_message_lists(connection, run_a)
         lists_b = lists_a if run_a == run_b else read_message_lists(connection, run_b)
         self.has_a, self.has_b = bool(lists_a), bool(lists_b)
+        self._sizes = (len(lists_a), len(lists_b))
         self._a, self._b = _by_direction(lists_a, nodes_a), _by_direction(lists_b, nodes_b)
-        self._normal: dict[bytes, bytes] = {}
+        self._meanings: dict[bytes, bytes] = {}
 
     def said(self) -> tuple[Said, Said]:
-        """What both sides said; nothing where not both runs have content."""
+        """What both sides said; neither ids of tool calls nor the order of JSON's keys make a difference to it.
+
+        Nothing where not both runs have content.
+        """
         if not (self.has_a and self.has_b):
             return {}, {}
-        blobs_a = {blob for said in self._a.values() for blob in said.values()}
-        blobs_b = {blob for said in self._b.values() for blob in said.values()}
-        only_a, only_b = blobs_a - blobs_b, blobs_b - blobs_a
-        hashes_a = {h for blob in blobs_a for h in _hashes(blob)}
-        hashes_b = {h for blob in blobs_b for h in _hashes(blob)}
-        # Ids are made up anew, so what differs in them is on one side only.
-        for run_id, hashes in zip(self._runs, (hashes_a - hashes_b, hashes_b - hashes_a), strict=True):
-            for digest, kind, content in self._not_plain(run_id, hashes, or_(_MAY_HAVE_IDS, _IS_JSON)):
-                self._normal[bytes(digest)] = _normal(kind, content)
-        # Keys come in one order here and in another one there, on both sides.
-        for digest, kind, content in self._not_plain(self._runs[0], hashes_a & hashes_b, _IS_JSON):
-            self._normal[bytes(digest)] = _normal(kind, content)
-        if not self._normal:
+        blobs_a, blobs_b = _blobs(self._a), _blobs(self._b)
+        hashes_a, hashes_b = _each_hash(blobs_a), _each_hash(blobs_b)
+        # Ids are made up anew, so what differs in them is on one side only. Keys come in one order here and
+        # in another one there, on both sides.
+        only_a, only_b = hashes_a - hashes_b, hashes_b - hashes_a
+        in_a = self._maybe_alike(0, only_a, hashes_a & hashes_b)
+        self._meanings = meanings(chain(in_a, self._maybe_alike(1, only_b, frozenset())))
+        if not self._meanings:
             return self._a, self._b
-        changed = only_a | only_b | (blobs_a & self._normal.keys())
-        normal = {blob: self._normalised(blob) for blob in changed}
-        return _replaced(self._a, normal), _replaced(self._b, normal)
+        meaning = self._meanings.get
+        of_blobs = {
+            blob: meaning(blob, blob)
+            if len(blob) == HASH_BYTES
+            else b"".join([meaning(h, h) for h in _EACH_HASH.findall(blob)])
+            for blob in blobs_a | blobs_b
+        }
+        return _replaced(self._a, of_blobs), _replaced(self._b, of_blobs)
 
     def changes(self, pairs: Sequence[tuple[str, str, str]]) -> list[list[ContentChange]]:
         """For each pair of nodes what is not the same, with whole texts.
@@ -173,75 +162,102 @@ class Contents:
             if raw_a == raw_b:
                 continue
             hashes_a, hashes_b = _hashes(raw_a), _hashes(raw_b)
-            normal = self._normal
-            same = common([normal.get(h, h) for h in hashes_a], [normal.get(h, h) for h in hashes_b])
+            meaning = self._meanings.get
+            same = common([meaning(h, h) for h in hashes_a], [meaning(h, h) for h in hashes_b])
             gaps = _gaps(hashes_a, hashes_b, same)
             if gaps:
                 yield node_type, direction, len(same), gaps
 
-    def _normalised(self, blob: bytes) -> bytes:
-        normal = self._normal
-        if len(blob) == _HASH_BYTES:
-            return normal.get(blob, blob)
-        return b"".join([normal.get(h, h) for h in _hashes(blob)])
-
-    def _not_plain(
-        self, run_id: str, hashes: Collection[bytes], condition: ColumnElement[bool]
+    def _maybe_alike(
+        self, side: int, only: Set[bytes], shared: Set[bytes]
     ) -> Iterable[tuple[bytes, str, str]]:
-        """Of some messages those in which there may be something that makes no difference."""
-        table = schema.messages
+        """Of messages of a side those in which there may be something that makes no difference.
+
+        Args:
+            side: 0 for the first one, 1 for the second one.
+            only: Hashes of those that the other side has not.
+            shared: Hashes of those that both have, of which only JSON is wanted.
+        """
+        maybe_alike = SQL_MAY_BE_ALIKE[self._connection.dialect.name]
+        if not (self._are_most(side, only) and self._are_most(side, shared)):
+            yield from self._messages(side, only, maybe_alike)
+            yield from self._messages(side, shared, SQL_IS_JSON)
+            return
+        for digest, kind, content in self._messages(side, only | shared, maybe_alike):
+            if digest in only or is_json(kind, content):
+                yield digest, kind, content
+
+    def _are_most(self, side: int, hashes: Set[bytes]) -> bool:
+        """Whether these are so many of what the run has that to look up each takes longer than to read all."""
+        # A run has about half as many messages as lists of them.
+        return len(hashes) > self._sizes[side] // 4
+
+    def _messages(self, side: int, hashes: Set[bytes], condition: str) -> Iterable[tuple[bytes, str, str]]:
+        """Hash, format and content of those of some messages that fulfil a condition in SQL."""
+        run_id, table = self._runs[side], schema.messages
+        if self._are_most(side, hashes):
+            found = read_messages(self._connection, run_id, condition)
+            yield from (each for each in found if each[0] in hashes)
+            return
         statement = select(table.c.hash, table.c.format, table.c.content).where(
-            table.c.run_id == run_id, condition
+            table.c.run_id == run_id, text(f"({condition})")
         )
-        if len(hashes) > _AT_ONCE:
-            # Most of what the run has: to look up each of them takes longer than to read all.
-            for rows in self._connection.execute(statement).partitions(_AT_ONCE):
-                yield from ((digest, kind, text) for digest, kind, text in rows if digest in hashes)
-        elif hashes:
-            some = statement.where(table.c.hash.in_(list(hashes)))
-            yield from ((digest, kind, text) for digest, kind, text in self._connection.execute(some))
+        for some in _in_parts(hashes):
+            for digest, kind, content in self._connection.execute(statement.where(table.c.hash.in_(some))):
+                yield bytes(digest), kind, content
 
     def _texts(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, _Text]:
         table = schema.messages
-        wanted = list(hashes)
+        statement = select(table.c.hash, table.c.role, table.c.format, table.c.content).where(
+            table.c.run_id == run_id
+        )
         found: dict[bytes, _Text] = {}
-        for start in range(0, len(wanted), _AT_ONCE):
-            rows = self._connection.execute(
-                select(table.c.hash, table.c.role, table.c.format, table.c.content).where(
-                    table.c.run_id == run_id, table.c.hash.in_(wanted[start : start + _AT_ONCE])
-                )
-            )
+        for some in _in_parts(hashes):
+            rows = self._connection.execute(statement.where(table.c.hash.in_(some)))
             found.update((bytes(row[0]), (row[1], row[2], row[3])) for row in rows)
         return found
 
 
-_CONTENT = schema.messages.c.content
-_MAY_HAVE_IDS = or_(_CONTENT.like("%call%"), _CONTENT.like("%toolu%"))
-# The keys of a message are in order already, but not those in the texts of its calls, which have ids.
-_IS_JSON = and_(
-    schema.messages.c.format != _AS_MESSAGE, or_(*(_CONTENT.startswith(begin) for begin in _JSON_BEGINS))
-)
 _Text = tuple[str | None, str, str]
 _Gap = tuple[list[bytes], list[bytes]]
 
 
 def _by_direction(lists: Iterable[tuple[str, str, bytes]], node_ids: Collection[str] | None) -> Said:
-    found: Said = {direction: {} for direction in DIRECTIONS}
+    found: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+    if node_ids is not None:
+        lists = [each for each in lists if each[0] in node_ids]
     for node_id, direction, blob in lists:
-        if node_ids is None or node_id in node_ids:
-            found.setdefault(direction, {})[node_id] = blob
-    return {direction: said for direction, said in found.items() if said}
+        found[direction][node_id] = blob
+    return dict(found)
+
+
+def _blobs(said: Said) -> set[bytes]:
+    return set(chain.from_iterable(of_nodes.values() for of_nodes in said.values()))
 
 
 def _replaced(said: Said, by: Mapping[bytes, bytes]) -> Said:
     return {
-        direction: {node_id: by.get(blob, blob) for node_id, blob in of_nodes.items()}
+        direction: {node_id: by[blob] for node_id, blob in of_nodes.items()}
         for direction, of_nodes in said.items()
     }
 
 
+def _in_parts(hashes: Collection[bytes]) -> Iterable[list[bytes]]:
+    """As many at once as a statement takes."""
+    every = list(hashes)
+    return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))
+
+
+def _each_hash(blobs: set[bytes]) -> set[bytes]:
+    several = [blob for blob in blobs if len(blob) != HASH_BYTES]
+    found = blobs.difference(several)
+    for blob in several:
+        found.update(_EACH_HASH.findall(blob))
+    return found
+
+
 def _hashes(blob: bytes) -> list[bytes]:
-    return [blob] if len(blob) == _HASH_BYTES else _EACH_HASH.findall(blob)
+    return [blob] if len(blob) == HASH_BYTES else _EACH_HASH.findall(blob)
 
 
 def _gaps(a: list[bytes], b: list[bytes], same: Sequence[tuple[int, int]]) -> list[_Gap]:
@@ -276,69 +292,3 @@ def _message(direction: str, text: _Text) -> Message:
     role, kind, content = text
     shown = parsed(content) if kind == _AS_MESSAGE else decoded(content)
     return Message(direction, decoded(role), kind, shown, None, None)
-
-
-def _normal(kind: str, content: str) -> bytes:
-    """The hash of a message without what makes no difference."""
-    content = _CALL_ID.sub("", content)
-    # What else makes none is told by where it stands, which takes longer to find out.
-    if kind == _AS_MESSAGE:
-        if _OTHER_ID.search(content) or '"arguments":' in content:
-            with suppress(ValueError, RecursionError):
-                content = to_json(_without_ids(json.loads(content)), canonical=True)
-    elif content.startswith(_JSON_BEGINS):
-        content = to_json(_value(content), canonical=True)
-    return blake2b(content.encode(), digest_size=_HASH_BYTES, person=b"without ids").digest()
-
-
-def _without_ids(message: Any) -> Any:
-    if not isinstance(message, dict):
-        return message
-    parts = message.get("parts")
-    if isinstance(parts, list):
-        return {**message, "parts": [_part_without_id(part) for part in parts]}
-    calls = message.get("tool_calls")
-    if isinstance(calls, list):
-        # As providers write it.
-        message = {**message, "tool_calls": [_call_without_id(call) for call in calls]}
-    return _blanked(_part_without_id(message), "tool_call_id")
-
-
-def _call_without_id(call: Any) -> Any:
-    call = _blanked(call, "id")
-    function = call.get("function") if isinstance(call, dict) else None
-    return {**call, "function": _with_values(function)} if isinstance(function, dict) else call
-
-
-def _part_without_id(part: Any) -> Any:
-    if isinstance(part, dict) and part.get("type") in ("tool_call", "tool_call_response"):
-        return _with_values(_blanked(part, "id"))
-    return part
-
-
-def _with_values(called: dict[str, Any]) -> dict[str, Any]:
-    """A call with its arguments, or its result, as what they mean."""
-    return {name: _value(given) if name in _JSON_IN_CALLS else given for name, given in called.items()}
-
-
-def _value(given: Any) -> Any:
-    """What JSON means, or a text that is JSON; any other text is itself, and 1.0 is 1."""
-    with suppress(ValueError, RecursionError):
-        if isinstance(given, str) and given.startswith(_JSON_BEGINS):
-            return _value(json.loads(given))
-        return _with_whole_numbers(given)
-    return given
-
-
-def _with_whole_numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_whole_numbers(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_with_whole_numbers(each) for each in value]
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _MOST_EXACT:
-        return int(value)
-    return value
-
-
-def _blanked(value: Any, key: str) -> Any:
-    return {**value, key: ""} if isinstance(value, dict) and key in value else value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
-from itertools import count
-from operator import itemgetter
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from functools import partial
+from itertools import compress, count, repeat
+from operator import itemgetter, ne
 from typing import Any, NamedTuple
 
 from spandag.query.align import align
@@ -82,49 +83,68 @@ _Number = Callable[[Hashable], int]
 class _Nodes:
     """The nodes of one side, and what one sees of them when one looks for their like.
 
+    A run can have 100,000 nodes: what is done for each of them is done by what Python has built in.
+
     Attributes:
         nodes: Every node after its parent.
         rows: Their rows.
         said: What they said.
-        hypotheses: Of branch points.
+        hypotheses: Of branch points, by place.
+        depths: How far each is below those at the top.
         tops: Places of those at the top.
+        parents: By place the place of the node above it; -1 at the top.
         below: By place the places of the nodes directly below it.
+        ends: By place the place after the last node below it.
         keys: Type and name, or what else nodes have to have in common to belong together.
         types: Their types.
+        shapes: The keys of a node and of all below it, in their places.
         seen: All that is compared of a node but hypotheses, tokens and cost.
+        whole: All that is compared of a node.
     """
 
     def __init__(self, side: LoadedSide, said: Said, directions: Sequence[str], number: _Number) -> None:
         self.nodes = side.nodes
         self.rows = side.node_rows
         self.said = said
-        self.tops: list[int] = []
-        self.below: list[list[int]] = [_NOTHING_BELOW] * len(self.nodes)
-        self._put_in_place()
         self._number = number
+        top = self.nodes[0].depth if self.nodes else 0
+        self.depths = [node.depth - top for node in self.nodes]
+        self._put_in_place()
         self.types = list(map(_TYPE_OF, self.rows))
-        # A run can have 100,000 nodes: what is done for each of them is done by what Python has built in.
         self.keys = list(map(number, map(_TYPE_AND_NAME, self.rows)))
-        self.hypotheses: dict[str, str | None] = {}
+        self.hypotheses: dict[int, str | None] = {}
         if not _BY_KEY.isdisjoint(self.types):
             self._look_closer()
         ids = list(map(_ID_OF, self.rows))
         of_nodes = [map(said.get(direction, _SILENT).get, ids) for direction in directions]
         self.seen = list(map(number, zip(self.keys, map(_OF_NODE, self.rows), *of_nodes, strict=True)))
+        self.whole = self._with_more()
+        self.shapes = self._with_below(self.keys.copy(), frozenset())
         self._looks: tuple[list[int], ...] | None = None
 
     def _put_in_place(self) -> None:
-        top = self.nodes[0].depth if self.nodes else 0
-        way: list[int] = []
-        for place, node in enumerate(self.nodes):
-            del way[node.depth - top :]
-            if not way:
+        depths = self.depths
+        parents = self.parents = [-1] * len(depths)
+        below = self.below = [_NOTHING_BELOW] * len(depths)
+        self.tops: list[int] = []
+        inner: list[int] = []
+        way = [-1] * (max(depths, default=0) + 1)
+        for place, depth in enumerate(depths):
+            way[depth] = place
+            if not depth:
                 self.tops.append(place)
-            elif self.below[way[-1]]:
-                self.below[way[-1]].append(place)
+                continue
+            parent = parents[place] = way[depth - 1]
+            if siblings := below[parent]:
+                siblings.append(place)
             else:
-                self.below[way[-1]] = [place]
-            way.append(place)
+                below[parent] = [place]
+                inner.append(parent)
+        # Whatever something is below, each before the one that it is below itself.
+        self._inner = sorted(inner, reverse=True)
+        self.ends = list(range(1, len(depths) + 1))
+        for place in self._inner:
+            self.ends[place] = self.ends[below[place][-1]]
 
     def _look_closer(self) -> None:
         """Nodes that are known by their number or attempt."""
@@ -133,10 +153,30 @@ class _Nodes:
                 continue
             row = self.rows[place]
             if node_type == NodeType.BRANCH_POINT:
-                self.hypotheses[row[_ID]] = self.nodes[place].hypothesis
+                self.hypotheses[place] = self.nodes[place].hypothesis
                 self.keys[place] = self._number((node_type, row[_NAME], row[_ATTEMPT]))
             elif row[_STEP_NUMBER] is not None:
                 self.keys[place] = self._number((node_type, row[_STEP_NUMBER]))
+
+    def _with_more(self) -> list[int]:
+        """What one sees of the nodes, with the tokens and cost of model calls, and hypotheses."""
+        number, seen, nodes, llm = self._number, self.seen, self.nodes, NodeType.LLM
+        whole = seen.copy()
+        for place, node_type in enumerate(self.types):
+            if node_type == llm:
+                whole[place] = number((seen[place], nodes[place].spent[1:4]))
+        for place, hypothesis in self.hypotheses.items():
+            whole[place] = number((seen[place], hypothesis))
+        return whole
+
+    def _with_below(self, each: list[int], but: Set[str]) -> list[int]:
+        """The same with all that is below, but for nodes of some types."""
+        number, below, types = self._number, self.below, self.types
+        for place in self._inner:
+            if types[place] not in but:
+                all_below = tuple([each[child] for child in below[place]])
+                each[place] = number((each[place], all_below))
+        return each
 
     def looks(self, places: list[int]) -> list[list[int]]:
         """What one sees of some of the nodes, the closest look first."""
@@ -146,8 +186,8 @@ class _Nodes:
 
     def _all_looks(self) -> tuple[list[int], ...]:
         """The same in all that is below; the same by itself; of the same name; model calls of whatever model."""
-        number, keys = self._number, self.keys
-        llm, any_model = NodeType.LLM, number(NodeType.LLM)
+        keys = self.keys
+        llm, any_model = NodeType.LLM, self._number(NodeType.LLM)
         kinds = [
             any_model if node_type == llm else key for node_type, key in zip(self.types, keys, strict=True)
         ]
@@ -156,18 +196,16 @@ class _Nodes:
             key if node_type in _BY_KEY else seen
             for node_type, key, seen in zip(self.types, keys, self.seen, strict=True)
         ]
-        with_all_below = by_itself.copy()
-        for place in range(len(keys) - 1, -1, -1):
-            if (below := self.below[place]) and self.types[place] not in _BY_KEY:
-                all_below = tuple([with_all_below[each] for each in below])
-                with_all_below[place] = number((by_itself[place], all_below))
-        return with_all_below, by_itself, keys, keys, kinds
+        return self._with_below(by_itself.copy(), _BY_KEY), by_itself, keys, keys, kinds
 
 
 _NOTHING_BELOW: list[int] = []
 _SILENT: dict[str, bytes] = {}
 _BY_KEY = frozenset({NodeType.ITERATION, NodeType.BRANCH_POINT})
-_MORE_TO_COMPARE = frozenset({NodeType.LLM, NodeType.BRANCH_POINT})
+_SAME: tuple[str, ...] = ()
+_ONE_MISSING: tuple[str, ...] = (STRUCTURE,)
+
+_make_pair = partial(tuple.__new__, NodePair)
 
 
 def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) -> list[NodePair]:
@@ -207,20 +245,17 @@ def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) ->
             before_a, before_b = i + 1, j + 1
         to_come.extend(reversed(rows))
 
-    make = tuple.__new__
     come(a.tops, b.tops, 0, None)
     while to_come:
         in_a, in_b, depth, above = to_come.pop()
         place = len(result)
+        if in_a is not None and in_b is not None and a.shapes[in_a] == b.shapes[in_b]:
+            result += _of_one_shape(a, in_a, b, in_b, place, above)
+            continue
         node_a = None if in_a is None else a.nodes[in_a]
         node_b = None if in_b is None else b.nodes[in_b]
-        if in_a is None or in_b is None:
-            differs: tuple[str, ...] = (STRUCTURE,)
-        elif a.seen[in_a] == b.seen[in_b] and a.types[in_a] not in _MORE_TO_COMPARE:
-            differs = ()
-        else:
-            differs = _differs(a, in_a, b, in_b)
-        result.append(make(NodePair, (node_a, node_b, depth, above, differs, None)))
+        differs = _ONE_MISSING if in_a is None or in_b is None else _differs(a, in_a, b, in_b)
+        result.append(NodePair(node_a, node_b, depth, above, differs))
         below_a = [] if in_a is None else a.below[in_a]
         below_b = [] if in_b is None else b.below[in_b]
         if below_a or below_b:
@@ -228,28 +263,44 @@ def compared(side_a: LoadedSide, side_b: LoadedSide, said: tuple[Said, Said]) ->
     return result
 
 
+def _of_one_shape(
+    a: _Nodes, in_a: int, b: _Nodes, in_b: int, place: int, above: int | None
+) -> Iterator[NodePair]:
+    """The pairs of two nodes and of all below them, of which each belongs to that in the same place."""
+    end_a, end_b = a.ends[in_a], b.ends[in_b]
+    differs = [_SAME] * (end_a - in_a)
+    different = map(ne, a.whole[in_a:end_a], b.whole[in_b:end_b])
+    for offset in compress(range(end_a - in_a), different):
+        differs[offset] = _differs(a, in_a + offset, b, in_b + offset)
+    further = place - in_a
+    aboves = [above, *[parent + further for parent in a.parents[in_a + 1 : end_a]]]
+    rows = zip(a.nodes[in_a:end_a], b.nodes[in_b:end_b], a.depths[in_a:end_a], aboves, differs, repeat(None))
+    return map(_make_pair, rows)
+
+
 def _differs(a: _Nodes, in_a: int, b: _Nodes, in_b: int) -> tuple[str, ...]:
+    if a.whole[in_a] == b.whole[in_b]:
+        return _SAME
     row_a, row_b = a.rows[in_a], b.rows[in_b]
     node_type = row_a[_NODE_TYPE]
     is_llm = node_type == row_b[_NODE_TYPE] == NodeType.LLM
     found: list[str] = []
-    id_a, id_b = row_a[_ID], row_b[_ID]
     if a.seen[in_a] != b.seen[in_b]:
         found += _of_nodes(row_a, row_b, is_llm=is_llm)
+        id_a, id_b = row_a[_ID], row_b[_ID]
         for direction in a.said.keys() | b.said.keys():
             if a.said.get(direction, _SILENT).get(id_a) != b.said.get(direction, _SILENT).get(id_b):
                 what = what_of(node_type, direction)
                 if what not in found:
                     found.append(what)
-    if node_type == NodeType.BRANCH_POINT and a.hypotheses[id_a] != b.hypotheses.get(id_b):
+    if node_type == NodeType.BRANCH_POINT and a.hypotheses[in_a] != b.hypotheses.get(in_b):
         found.append("hypothesis")
     if is_llm:
         spent_a, spent_b = a.nodes[in_a].spent, b.nodes[in_b].spent
-        if spent_a is not spent_b:
-            if spent_a[1:3] != spent_b[1:3]:
-                found.append("tokens")
-            if spent_a.cost_usd != spent_b.cost_usd:
-                found.append("cost")
+        if spent_a[1:3] != spent_b[1:3]:
+            found.append("tokens")
+        if spent_a.cost_usd != spent_b.cost_usd:
+            found.append("cost")
     if len(found) > 1:
         found.sort(key=_ORDER.__getitem__)
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,8 @@ from spandag.store.rows import EdgeRow
 
 RecordT = TypeVar("RecordT")
 
+# How many messages, which can be long, are in memory at once.
+_AT_ONCE = 1_000
 # What fits into the column of a run's depth.
 _MAX_DEPTH = 2**31 - 1
 
@@ -279,6 +282,24 @@ def read_message_lists(connection: Connection, run_id: str) -> list[tuple[str, s
     """For each node and direction the hashes of its messages in order, 16 bytes each; no content is read."""
     rows = _rows(connection, schema.node_messages, ("node_id", "direction", "hashes"), run_id)
     return cast("list[tuple[str, str, bytes]]", rows)
+
+
+def read_messages(connection: Connection, run_id: str, condition: str) -> Iterator[tuple[bytes, str, str]]:
+    """Hash, format and content of messages of a run.
+
+    Args:
+        connection: Of the store.
+        run_id: The whole trace id.
+        condition: Of which, in SQL.
+    """
+    sql = _sql_of_run(connection.dialect, schema.messages, ("hash", "format", "content"))
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(f"{sql} AND ({condition})", (run_id,))
+        while rows := cursor.fetchmany(_AT_ONCE):
+            yield from cast("list[tuple[bytes, str, str]]", rows)
+    finally:
+        cursor.close()
 
 
 def read_tree(connection: Connection, run: RunRecord) -> TreeRows:
