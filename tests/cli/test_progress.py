@@ -6,6 +6,7 @@ import os
 import pty
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,29 @@ def test_an_answer_in_json_is_not_disturbed(spandag: Spandag) -> None:
 
     assert (status, answer) == (0, expected)
     assert "applying" in said
+
+
+FORTY_AGENTS = """
+import spandag
+with spandag.run("report"):
+    for number in range(40):
+        with spandag.agent(f"agent {number}"):
+            pass
+"""
+
+
+def test_an_import_shows_how_many_nodes_it_has_brought(spandag: Spandag, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(FORTY_AGENTS)
+    assert spandag("run", "python", "program.py").returncode == 0
+    (tmp_path / "run.jsonl").write_text(spandag("export", "last", "--format", "jsonl").stdout)
+    copy = str(tmp_path / "copy.db")
+
+    status, answer, said = on_a_terminal(SPANDAG, "import", str(tmp_path / "run.jsonl"), "--store", copy)
+
+    assert status == 0
+    assert "1 run, 42 nodes" in answer
+    assert f"importing {tmp_path / 'run.jsonl'}" in said
+    assert "42/42" in said
 
 
 @pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"TERM": ""}])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from opentelemetry.sdk.trace import ReadableSpan
-from spandag_test_databases import connected
+from spandag_test_databases import empty
 from spandag_test_runs import histories
 
 from spandag import query
@@ -20,7 +20,6 @@ from spandag.query.render import Page, render_diff, render_timeline, render_tree
 from spandag.query.trajectories import agents
 from spandag.semconv import NodeType
 from spandag.store import Store, Writer, open_store
-from spandag.store.schema import metadata
 
 from .stories import fall_behind
 
@@ -29,7 +28,7 @@ Answers = dict[str, Any]
 
 
 class Shelf:
-    """A store, emptied for each example: it takes long to make one."""
+    """A store, emptied for each example."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,10 +37,7 @@ class Shelf:
         self.store = open_store(url)
 
     def filled(self, spans: list[ReadableSpan]) -> None:
-        with connected(self.url) as connection:
-            for table in metadata.sorted_tables:
-                if table.name != "settings":
-                    connection.execute(table.delete())
+        empty(self.url)
         self.writer.write(project(spans))
         self.writer.settle()
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from opentelemetry.sdk.trace import ReadableSpan
-from spandag_test_databases import Tables, connected, tables
+from spandag_test_databases import Tables, connected, empty, tables
 from spandag_test_runs import Arrival, arrivals, histories
 
 from spandag.export.project import project
@@ -24,7 +24,7 @@ WRITERS = 3
 
 
 class Shelf:
-    """A store with several connections for writing, emptied for each example: it takes long to make one."""
+    """A store with several connections for writing, emptied for each example."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -32,10 +32,7 @@ class Shelf:
         self.writers[0].settle()
 
     def emptied(self) -> Shelf:
-        with connected(self.url) as connection:
-            for table in metadata.sorted_tables:
-                if table.name != "settings":
-                    connection.execute(table.delete())
+        empty(self.url)
         return self
 
     def write(self, batches: Batches) -> Shelf:
