@@ -10,7 +10,7 @@ from sqlalchemy import select
 from spandag.semconv import NodeType
 from spandag.store import RunRows, Writer, open_store, schema, settling
 from spandag.store.derive import Derived
-from spandag.store.schedule import LONG_S, PAUSE_S, Schedule
+from spandag.store.schedule import PAUSE_S, Schedule
 
 
 class Clock:
@@ -33,8 +33,10 @@ def schedule(clock: Clock) -> Schedule:
 
 def test_a_run_that_ends_is_due_at_once(schedule: Schedule) -> None:
     schedule.touched({"a", "b"}, {"a"})
-    assert schedule.next_due() == "a"
     assert schedule.pending() == ["a", "b"]
+    assert schedule.next_due() == "a"
+    assert schedule.pending() == ["b"]
+    assert schedule.is_behind()
 
 
 def test_a_run_that_goes_on_is_due_at_its_start_and_every_two_seconds(
@@ -49,29 +51,101 @@ def test_a_run_that_goes_on_is_due_at_its_start_and_every_two_seconds(
         clock.now += PAUSE_S
 
 
-def test_a_large_run_that_goes_on_waits_for_its_end(schedule: Schedule, clock: Clock) -> None:
-    """Whoever derives it keeps what ends meanwhile from being stored."""
-    schedule.touched({"a", "b"})
-    schedule.derived("a", 2 * LONG_S)
-    schedule.derived("b", LONG_S / 2)
-    schedule.touched({"a", "b"})
-    clock.now += 1_000
-    assert schedule.next_due() == "b"
-    schedule.derived("b", LONG_S / 2)
-    clock.now += 1_000
-    assert schedule.next_due() is None
+def test_a_large_run_is_left_to_those_who_have_the_time(schedule: Schedule) -> None:
+    schedule.touched(["a", "b"], ["a", "b"])
+    assert not schedule.is_due(large=True)
+    assert schedule.next_due(large=False) == "a"
+    schedule.found_large("a")
+    assert schedule.next_due(large=False) == "b"
+    schedule.derived("b", 0.1)
+    assert not schedule.is_due(large=False)
     assert schedule.pending() == ["a"]
+    assert schedule.next_due(large=True) == "a"
+    schedule.derived("a", 10)
+    assert not schedule.is_behind()
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_comes_while_a_run_is_derived_is_derived_later(
+    schedule: Schedule, clock: Clock, ended: bool
+) -> None:
+    schedule.touched({"a"})
+    assert schedule.next_due() == "a"
+    schedule.touched({"a"}, {"a"} if ended else ())
+    # Not by two at once.
+    assert not schedule.is_due()
+    assert not schedule.begin("a")
+    schedule.derived("a", 0.0)
+    assert schedule.is_due() is ended
+    clock.now += PAUSE_S
+    assert schedule.next_due() == "a"
+    schedule.derived("a", 0.0)
+    assert not schedule.is_behind()
+
+
+def test_an_end_that_could_not_be_derived_is_due_as_an_end(schedule: Schedule, clock: Clock) -> None:
     schedule.touched({"a"}, {"a"})
     assert schedule.next_due() == "a"
-    schedule.derived("a", 2 * LONG_S)
-    # What comes late is derived in the budget.
+    schedule.failed("a", 5.0)
+    clock.now += PAUSE_S
+    assert not schedule.is_due()
+    clock.now += 50
+    schedule.touched({"b"})
     schedule.touched({"a"})
-    clock.now += 1_000
     assert schedule.next_due() == "a"
+
+
+def test_large_runs_have_a_budget_of_their_own(schedule: Schedule, clock: Clock) -> None:
+    schedule.touched(["large", "small"])
+    assert schedule.next_due(large=False) == "large"
+    schedule.found_large("large")
+    assert schedule.next_due(large=True) == "large"
+    schedule.derived("large", 20)
+    assert schedule.next_due(large=False) == "small"
+    schedule.derived("small", 0.1)
+    schedule.touched(["large", "small"])
+    clock.now += 5
+    assert not schedule.is_due(large=True)
+    assert schedule.next_due(large=False) == "small"
+    clock.now += 200
+    assert schedule.is_due(large=True)
+
+
+def test_what_others_have_left_is_derived_in_the_budget_and_not_waited_for(
+    schedule: Schedule, clock: Clock
+) -> None:
+    schedule.touched(["ours"])
+    schedule.adopted(["ours", "theirs", "theirs as well"])
+    assert schedule.pending() == ["ours"]
+    assert schedule.pending(adopted=True) == ["theirs", "theirs as well"]
+    assert schedule.next_due() == "ours"
+    assert schedule.is_deriving()
+    schedule.derived("ours", 0.0)
+    assert schedule.next_due() == "theirs"
+    assert not schedule.is_deriving()
+    schedule.derived("theirs", 0.0, is_behind=True)
+    assert schedule.pending(adopted=True) == ["theirs", "theirs as well"]
+    # What is written of it is ours to derive.
+    schedule.touched(["theirs as well"])
+    assert schedule.pending() == ["theirs as well"]
+
+
+def test_what_is_being_derived_is_not_forgotten(schedule: Schedule, clock: Clock) -> None:
+    schedule.touched(["a"])
+    assert schedule.next_due() == "a"
+    clock.now += 10
+    schedule.touched([f"run {number}" for number in range(2_000)])
+    assert schedule.is_behind()
+    schedule.derived("a", 0.0)
+    schedule.touched(["a"])
+    assert not schedule.begin("b")
+    clock.now += 10
+    assert schedule.begin("a")
 
 
 def test_its_end_does_not_wait_for_the_two_seconds(schedule: Schedule, clock: Clock) -> None:
     schedule.touched({"a"})
+    assert schedule.next_due() == "a"
     schedule.derived("a", 0.1)
     schedule.touched({"a"}, {"a"})
     assert schedule.next_due() == "a"
@@ -108,6 +182,7 @@ def test_derivations_without_an_end_take_a_tenth_of_the_time(
 def test_what_has_no_news_is_never_due_and_forgotten(schedule: Schedule, clock: Clock) -> None:
     for number in range(10_000):
         schedule.touched({f"run {number}"}, {f"run {number}"})
+        assert schedule.next_due() == f"run {number}"
         schedule.derived(f"run {number}", 0.0)
         clock.now += 1
     assert schedule.next_due() is None
@@ -117,6 +192,7 @@ def test_what_has_no_news_is_never_due_and_forgotten(schedule: Schedule, clock: 
 
 def test_what_failed_stays_due_but_not_at_once(schedule: Schedule, clock: Clock) -> None:
     schedule.touched({"a", "b"}, {"a"})
+    assert schedule.next_due() == "a"
     schedule.failed("a", 0.0)
     assert schedule.next_due() == "b"
     schedule.derived("b", 0.0)
@@ -151,7 +227,7 @@ def test_latecomers_of_an_ended_run_are_derived_by_the_end_of_the_writer(
 def test_a_run_that_goes_on_is_derived_as_well(
     story: Any, store_url: str, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    monkeypatch.setattr("spandag.store.writer.Schedule", lambda: Schedule(clock))
+    monkeypatch.setattr("spandag.store.derivations.Schedule", lambda: Schedule(clock))
     writer = Writer(store_url)
     run = story.start(NodeType.RUN, "r", 0)
     derived = []

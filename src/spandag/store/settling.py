@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -15,50 +20,140 @@ from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
 from spandag.store.statements import Statements
 from spandag.store.text import to_json
 
+LARGE = 2_000
+"""Nodes of a run beyond which deriving it takes longer than what has ended meanwhile may wait."""
 
-def settle_run(database: Database, statements: Statements, run_id: str) -> bool:
+# Rows of a large run that are written before others have their turn, and for how much of the time they have it:
+# SQLite tells nobody that its lock is free, so it must be so for a while.
+_ROWS_AT_ONCE = 2_000
+_PAUSE = 1.0
+_BITS_OF_A_MARK = 60
+
+
+class Settled(Enum):
+    """What became of a run that was to be brought up to date."""
+
+    IT_WAS = "there was nothing to do"
+    NOW = "it is up to date"
+    BEHIND = "facts came meanwhile, and what follows from them is still to be derived"
+    TOO_LARGE = "it has more nodes than it may have, and is left as it is"
+
+
+@dataclass(slots=True)
+class _Derivation:
+    """What follows from a run's facts, and what has to be written for that.
+
+    Attributes:
+        rows: The facts, and what was derived earlier.
+        derived: What follows.
+        changes: Statements with their parameters.
+    """
+
+    rows: RunRows
+    derived: Derived
+    changes: list[tuple[str, list[tuple[Any, ...]]]]
+
+    @classmethod
+    def of(cls, statements: Statements, rows: RunRows) -> _Derivation:
+        derived = derive(rows)
+        return cls(rows, derived, list(_changes(statements, rows, derived)))
+
+
+def settle_run(
+    database: Database, statements: Statements, run_id: str, *, at_most: int | None = None
+) -> Settled:
     """Bring the derived rows and columns of a run up to date, in a transaction of its own.
+
+    What changes of a large run is written in several, between which others write.
 
     Args:
         database: Open for writing.
         statements: Of this database.
         run_id: The run.
-
-    Returns:
-        Whether it was out of date.
+        at_most: How many nodes it may have; any number by default.
     """
-    # Reading and thinking take seconds of a run of 100,000 nodes; nobody has to wait meanwhile.
-    seen: list[tuple[RunRows, Derived]] = []
 
-    def look(connection: Connection) -> None:
-        seen.clear()
+    def look(connection: Connection) -> Settled | RunRows:
         run = read_header(connection, run_id)
-        if run is not None and not run.is_settled:
-            rows = read_rows(connection, run)
-            seen.append((rows, derive(rows)))
+        if run is None or run.is_settled:
+            return Settled.IT_WAS
+        if at_most is not None and _has_more_nodes(connection, run_id, at_most):
+            return Settled.TOO_LARGE
+        return read_rows(connection, run)
 
-    def work(connection: Connection) -> bool:
+    # Reading and deriving take seconds of a run of 100,000 nodes; nobody has to wait meanwhile, and no transaction
+    # to stay open.
+    found = database.transact(look, reads=True)
+    if isinstance(found, Settled):
+        return found
+    derivation = _Derivation.of(statements, found)
+    if len(found.nodes) > LARGE:
+        return _write_in_turns(database, statements, derivation)
+
+    def work(connection: Connection) -> Settled:
         # Of two that derive at once, the second finds what the first has written.
         database.lock(connection, f"run {run_id}")
         # From here on facts wait. As every writer takes the run first, whatever was written meanwhile
         # has moved its counter, and whatever was derived meanwhile its other one.
         versions = _hold_run(connection, run_id)
         if versions is None or versions[0] == versions[1]:
-            return False
-        [(rows, derived)] = seen
-        if versions != (rows.run.facts_version, rows.run.derived_version):
+            return Settled.IT_WAS
+        valid = derivation
+        if versions != (derivation.rows.run.facts_version, derivation.rows.run.derived_version):
             again = read_run(connection, run_id)
             if again is None:
-                return False
-            rows, derived = again, derive(again)
-        _write(connection, statements, rows, derived)
-        for session_id in sorted({rows.run.session_id, derived.run.session_id} - {None}, key=str):
-            database.lock(connection, f"session {session_id}")
-            settle_session(connection, statements, str(session_id))
-        return True
+                return Settled.IT_WAS
+            valid = _Derivation.of(statements, again)
+        _write(connection, valid.changes)
+        _finish(database, connection, statements, valid)
+        return Settled.NOW
 
-    database.transact(look, reads=True)
-    return bool(seen) and database.transact(work)
+    return database.transact(work)
+
+
+def _write_in_turns(database: Database, statements: Statements, derivation: _Derivation) -> Settled:
+    """Write what changes of a large run a part at a time.
+
+    Until the last part the run counts as behind, and whoever reads it derives in memory. What is written is right as of
+    the facts that were read, also where others have come meanwhile. Of two that derive at once one finishes: each part leaves a
+    mark in ``derived_version``, and whoever does not find there what he has read or left last goes no further.
+    """
+    run = derivation.rows.run
+    # What is there before the next part. Marks are negative, so no version is taken for one, and begin anywhere.
+    expected = run.derived_version
+    mark = -random.getrandbits(_BITS_OF_A_MARK) - len(derivation.rows.nodes)
+
+    def hold(connection: Connection) -> tuple[int, int] | None:
+        database.lock(connection, f"run {run.id}")
+        versions = _hold_run(connection, run.id)
+        # The mark is there where its own transaction is tried again, as the answer was lost.
+        return versions if versions is not None and versions[1] in (expected, mark) else None
+
+    def write(sql: str, part: list[tuple[Any, ...]], connection: Connection) -> float | None:
+        if hold(connection) is None:
+            return None
+        began = time.monotonic()
+        connection.execute(_SET_MARK, {"the_run": run.id, "mark": mark})
+        _write(connection, [(sql, part)])
+        return time.monotonic() - began
+
+    for sql, parameters in derivation.changes:
+        for start in range(0, len(parameters), _ROWS_AT_ONCE):
+            part = parameters[start : start + _ROWS_AT_ONCE]
+            took_s = database.transact(partial(write, sql, part))
+            if took_s is None:
+                return Settled.BEHIND
+            expected, mark = mark, mark - 1
+            time.sleep(_PAUSE * took_s)
+
+    def finish(connection: Connection) -> Settled:
+        versions = hold(connection)
+        if versions is None:
+            return Settled.BEHIND
+        _finish(database, connection, statements, derivation)
+        return Settled.NOW if versions[0] == run.facts_version else Settled.BEHIND
+
+    return database.transact(finish)
 
 
 # Made once, here and below: of a small run making the statements takes as long as running them.
@@ -70,6 +165,7 @@ _SET_RUN = (
     .where(_THE_RUN)
     .values({name: bindparam(name) for name in (*Identity._fields, "task", "derived_version")})
 )
+_SET_MARK = update(_RUNS).where(_THE_RUN).values(derived_version=bindparam("mark"))
 
 
 def _hold_run(connection: Connection, run_id: str) -> tuple[int, int] | None:
@@ -78,18 +174,40 @@ def _hold_run(connection: Connection, run_id: str) -> tuple[int, int] | None:
     return None if row is None else (row[0], row[1])
 
 
-def _write(connection: Connection, statements: Statements, rows: RunRows, derived: Derived) -> None:
-    run_id = rows.run.id
+_NODE_AFTER = (
+    select(schema.dag_nodes.c.id)
+    .where(schema.dag_nodes.c.run_id == bindparam("the_run"))
+    .limit(1)
+    .offset(bindparam("at_most"))
+)
+
+
+def _has_more_nodes(connection: Connection, run_id: str, at_most: int) -> bool:
+    found = connection.execute(_NODE_AFTER, {"the_run": run_id, "at_most": at_most})
+    return found.one_or_none() is not None
+
+
+def _write(connection: Connection, changes: Iterable[tuple[str, list[tuple[Any, ...]]]]) -> None:
     cursor = connection.connection.cursor()
     try:
-        for sql, parameters in _changes(statements, rows, derived):
+        for sql, parameters in changes:
             if parameters:
                 cursor.executemany(sql, parameters)
     finally:
         cursor.close()
-    task = read_task(connection, run_id, derived.run.root_node_id)
-    values = {**derived.run._asdict(), "task": task, "derived_version": rows.run.facts_version}
-    connection.execute(_SET_RUN, {"the_run": run_id, **values})
+
+
+def _finish(
+    database: Database, connection: Connection, statements: Statements, derivation: _Derivation
+) -> None:
+    """Write what a run as a whole is, and its session."""
+    run, identity = derivation.rows.run, derivation.derived.run
+    task = read_task(connection, run.id, identity.root_node_id)
+    values = {**identity._asdict(), "task": task, "derived_version": run.facts_version}
+    connection.execute(_SET_RUN, {"the_run": run.id, **values})
+    for session_id in sorted({run.session_id, identity.session_id} - {None}, key=str):
+        database.lock(connection, f"session {session_id}")
+        settle_session(connection, statements, str(session_id))
 
 
 def _changes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -16,22 +15,18 @@ from typing import Any, cast
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from spandag._guard import guard, say_once
+from spandag._guard import guard
 from spandag.store import heartbeat, schema, upgrade
 from spandag.store.connect import Database, open_database
+from spandag.store.derivations import AWAY, Derivations, settle_at_last
 from spandag.store.due import SECONDS, prune_if_due
 from spandag.store.errors import StoreError, is_of_the_store
 from spandag.store.rows import Batch
-from spandag.store.schedule import Schedule
-from spandag.store.settling import settle_run
 from spandag.store.sqlite import READ_ONLY
 from spandag.store.statements import FACT_TABLES, Statements
 from spandag.store.tombstones import forget, tombstoned, without_late
 
 _KEY_SIZE = {table.name: len(schema.key_columns(table)) for table in FACT_TABLES}
-
-# Runs in a row that cannot be derived: then it is the database.
-_AWAY = 3
 
 # How long a fork waits for what is being written; a store that is locked must not hold up the program.
 _FORK_S = 1.0
@@ -55,20 +50,22 @@ class Writer:
 
     Args:
         url: SQLAlchemy URL of the store.
+        beside: Another one of the same store, which knows what is to be derived.
 
     Attributes:
         late_spans: Spans that were left out, as their runs were removed before.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, beside: Writer | None = None) -> None:
         self.url = url
         self.late_spans = 0
         self._lock = threading.Lock()
+        self._is_beside = beside is not None
         # Whether a fork has waited in vain for what is still being written.
         self._is_slow = False
         self._database: Database | None = None
         self._current_until = 0.0
-        self._schedule = Schedule()
+        self._derivations: Derivations = Derivations(url) if beside is None else beside._derivations
         _writers.add(self)
 
     def write(self, batch: Batch, *, derive: bool = True) -> None:
@@ -95,9 +92,9 @@ class Writer:
                 return late
 
             self.late_spans += database.transact(work)
-            self._schedule.touched(batch.run_ids, batch.ended_runs)
+            self._derivations.schedule.touched(batch.run_ids, batch.ended_runs)
             if derive:
-                self._derive_due(database, statements)
+                self._derivations.catch_up(database, statements)
 
     def settle(self, run_id: str | None = None) -> int:
         """Bring what is derived up to date.
@@ -118,28 +115,31 @@ class Writer:
             for due_id in due:
                 # A transaction for each run: others can write in between.
                 try:
-                    settled += settle_run(database, statements, due_id)
+                    settled += settle_at_last(database, statements, due_id)
                     in_a_row = 0
                 except (SQLAlchemyError, database.driver_error) as error:
                     # Somebody may hold one run; a database that is away fails every one.
                     problem, in_a_row = error, in_a_row + 1
-                    if in_a_row == _AWAY:
+                    if in_a_row == AWAY:
                         break
             if problem is not None:
                 raise problem
             return settled
 
-    def catch_up(self, for_s: float = math.inf) -> None:
+    def catch_up(self, for_s: float = math.inf, *, large: bool | None = None) -> None:
         """Derive the runs that are due, where there is no batch to be written.
+
+        Whoever else uses this writer waits for it.
 
         Args:
             for_s: Seconds after which no other run is begun.
+            large: Whether to derive the large ones or the others; both by default.
 
         Raises:
             StoreError: The store cannot be used.
         """
         with self._locked() as (database, statements), database.explained():
-            problem = self._derive_due(database, statements, for_s)
+            problem = self._derivations.catch_up(database, statements, for_s, large=large)
             if problem is not None and is_of_the_store(problem):
                 raise problem
 
@@ -168,15 +168,23 @@ class Writer:
             StoreError: The store cannot be read.
         """
         with self._locked() as (database, _), database.explained():
-            self._schedule.touched(database.transact(lambda c: _out_of_date(c, None), reads=True))
+            self._derivations.schedule.adopted(database.transact(lambda c: _out_of_date(c, None), reads=True))
 
-    def is_due(self) -> bool:
-        """Whether there is a run to be derived now."""
-        return self._schedule.next_due() is not None
+    def is_due(self, *, large: bool | None = None) -> bool:
+        """Whether there is a run to be derived now.
+
+        Args:
+            large: Whether to look at the large ones or at the others; at both by default.
+        """
+        return self._derivations.schedule.is_due(large=large)
+
+    def is_deriving(self) -> bool:
+        """Whether a run is being derived of which this process has written."""
+        return self._derivations.schedule.is_deriving()
 
     def is_behind(self) -> bool:
         """Whether facts were written that are not derived yet."""
-        return bool(self._schedule.pending())
+        return self._derivations.schedule.is_behind()
 
     def beat(self, writer_id: str, *, dropped: int = 0, closed: bool = False) -> None:
         """Say in ``writers`` that a process is alive, by the database's clock.
@@ -224,55 +232,9 @@ class Writer:
                     self._disconnect()
             if self._database is not None:
                 statements = Statements.of(self._database.engine.dialect)
-                in_a_row = 0
-                for run_id in self._schedule.pending():
-                    in_a_row = 0 if self._derive(self._database, statements, run_id)[0] else in_a_row + 1
-                    if in_a_row == _AWAY or time.monotonic() >= until:
-                        break
+                self._derivations.catch_up_with_all(self._database, statements, until)
             self._disconnect()
             self._is_slow = False
-
-    def _derive_due(
-        self, database: Database, statements: Statements, for_s: float = math.inf
-    ) -> StoreError | None:
-        """Derive what is due; gives what has put an end to it."""
-        until = time.monotonic() + for_s
-        while (run_id := self._schedule.next_due()) is not None:
-            done, problem = self._derive(database, statements, run_id)
-            if not done or time.monotonic() >= until:
-                return problem
-        return None
-
-    def _derive(
-        self, database: Database, statements: Statements, run_id: str
-    ) -> tuple[bool, StoreError | None]:
-        """Derive a run; the facts are safe, and what follows from them can also be had when reading.
-
-        Returns:
-            Whether it was, and why not where that is the store's fault.
-        """
-        start = time.monotonic()
-        done, problem = False, None
-        try:
-            with guard("derive a run"):
-                try:
-                    with database.explained():
-                        settle_run(database, statements, run_id)
-                        done = True
-                except StoreError as error:
-                    problem = error
-                    # Of a store that is away whoever writes to it speaks.
-                    level = logging.DEBUG if is_of_the_store(error) else logging.WARNING
-                    say_once(
-                        level,
-                        f"derive:{level}:{self.url}",
-                        "spandag could not derive a run: %s",
-                        error,
-                    )
-        finally:
-            note = self._schedule.derived if done else self._schedule.failed
-            note(run_id, time.monotonic() - start)
-        return done, problem
 
     def _disconnect(self) -> None:
         if self._database is not None:
@@ -336,11 +298,21 @@ class Writer:
                 raise refusal from problem
 
 
+def _all_writers() -> list[Writer]:
+    while True:
+        # Unless another thread makes one just now.
+        with suppress(RuntimeError):
+            return list(_writers)
+
+
 def _before_fork() -> None:
     # A connection must not cross a fork: SQLite's locks belong to the process, and a child that
     # believes to hold them, or that closes the file, costs the other side its rows.
     until = time.monotonic() + _FORK_S
-    for writer in list(_writers):
+    for writer in _all_writers():
+        if writer._is_beside:
+            # It may be at it for seconds, and has nothing that the child goes on with.
+            continue
         # A program that forks often waits once, not each time.
         for_s = 0.0 if writer._is_slow else max(0.0, until - time.monotonic())
         writer._is_slow = not writer._lock.acquire(timeout=for_s)
@@ -364,7 +336,7 @@ def _in_child() -> None:
             writer._database = None
             writer._lock = threading.Lock()
             writer._is_slow = False
-        writer._schedule = Schedule()
+        writer._derivations = Derivations(writer.url)
     _in_parent()
 
 
