@@ -320,6 +320,19 @@ trace.get_tracer_provider().force_flush()
 """
 )
 
+LONG_TEXTS = (
+    MEMORY
+    + """
+work(1000)
+trace.get_tracer_provider().force_flush()
+before = memory("VmRSS")
+for number in range(5_000):
+    tracer.start_span("s", attributes={"text": f"{number} " + "abc " * 25_000}).end()
+print(memory("VmHWM") - before)
+trace.get_tracer_provider().force_flush()
+"""
+)
+
 GROWTH = (
     MEMORY
     + """
@@ -348,6 +361,26 @@ def test_a_hundred_thousand_spans_of_backlog_take_64_mib(tmp_path: Path) -> None
     assert int(done.stdout) < 64 * 2**20
     kept = sum(int(path.stem.rpartition("-")[2]) for path in (tmp_path / "spool").rglob("*.batch"))
     assert kept == 101_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_waits_with_long_texts_takes_no_more(tmp_path: Path) -> None:
+    """Half a gigabyte of them, while the store is away and at four times less than by default."""
+    (tmp_path / "file").touch()
+    done = run(
+        LONG_TEXTS,
+        f"sqlite:///{tmp_path / 'file' / 'spandag.db'}",
+        OTEL_EXPORTER_SPANDAG_SPOOL=str(tmp_path / "spool"),
+        OTEL_EXPORTER_SPANDAG_BACKLOG="1MB",
+        # What the SDK's own queue holds is not ours to limit.
+        OTEL_BSP_MAX_QUEUE_SIZE="64",
+        OTEL_BSP_MAX_EXPORT_BATCH_SIZE="64",
+    )
+    assert int(done.stdout) < 64 * 2**20
+    batches = list((tmp_path / "spool").rglob("*.batch"))
+    assert sum(int(path.stem.rpartition("-")[2]) for path in batches) == 6_000
+    # A batch of 512 would have 50 MB.
+    assert len(batches) > 5_000 * 100_000 / 2_000_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -12,9 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from types import FrameType
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
@@ -22,22 +20,17 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from spandag._guard import guard
 from spandag.config import Settings
-from spandag.export.counters import count
+from spandag.export.backlog import Backlog
 from spandag.export.fates import Fates
-from spandag.export.handed import NO_KEY, Bell, Handed, SpanKey, key_of
+from spandag.export.handed import Bell, Handed, SpanKey, key_of
 from spandag.export.project import project
+from spandag.export.queue import SpanQueue, portions, size_of
 from spandag.export.storing import Storing
 from spandag.store.spool import Spool, folder_of, memory_of
 
 FLUSH_S = 0.5
 """How long a span waits for others at most."""
 
-AT_ONCE = 512
-"""Spans of one batch."""
-
-# Spans that wait to be made rows of; beyond that, whoever brings more waits a moment.
-_MOST_SPANS = 4_096
-_A_MOMENT_S = 0.001
 # How long an export waits for a store where nothing depends on it.
 _A_WHILE_S = 0.1
 _FEW_FRAMES = 64
@@ -73,9 +66,12 @@ class Pipeline:
         """Start with nothing, as a process does: what waits after a fork is the parent's to write."""
         self.writer_id = uuid.uuid4().hex
         self._fates = Fates()
-        self._queue: deque[ReadableSpan] = deque()
-        # Guards what follows; `changed` is told of every change of it.
-        self._changed = threading.Condition()
+        self._queue = SpanQueue(self.settings.backlog)
+        spool = Spool(folder_of(self.url, self.settings.spool), self.settings.spool_size)
+        self._storing = Storing(self.url, self.writer_id, spool, self._fates)
+        self._backlog = Backlog(self.settings.backlog, self._storing, self._fates)
+        # Guards what follows as well.
+        self._changed = self._backlog.changed
         self._wake = Bell()
         # Held by the one who makes rows; again by a handler that interrupts it and flushes.
         self._draining = threading.RLock()
@@ -90,13 +86,7 @@ class Pipeline:
         self._close_until = 0.0
         self._generation = 0
         self._drained = 0
-        # Whether somebody has waited in vain for the store, which has not answered since.
-        self._is_stuck = False
-        self._handed: deque[Handed] = deque()
-        self._handed_bytes = 0
         self._threads: list[threading.Thread] = []
-        spool = Spool(folder_of(self.url, self.settings.spool), self.settings.spool_size)
-        self._storing = Storing(self.url, self.writer_id, spool, self._fates)
 
     @property
     def dropped(self) -> int:
@@ -107,7 +97,7 @@ class Pipeline:
 
     def add(self, span: ReadableSpan) -> None:
         """Hand over a span, as it is now: just started, or ended."""
-        self._queue.append(span)
+        self._queue.put(span)
         self._take_notice()
 
     def _take_notice(self) -> None:
@@ -115,25 +105,13 @@ class Pipeline:
             if not self._start() and self._closing:
                 self._run_here(0)
             self._wake.ring()
-        elif len(self._queue) > AT_ONCE:
-            self._make_room()
-
-    def _make_room(self) -> None:
-        if not self._hurry:
-            self._hurry = True
-            self._wake.ring()
-        if len(self._queue) <= _MOST_SPANS:
-            return
-        # Lets the other thread have its turn; a program that makes spans without pause takes all of it.
-        time.sleep(_A_MOMENT_S)
-        lost: list[SpanKey] = []
-        with suppress(IndexError):
-            while len(self._queue) > 4 * _MOST_SPANS:
-                span = self._queue.popleft()
-                # A start is no loss: its end will bring all of it.
-                if span.end_time is not None:
-                    lost.append(key_of(span))
-        self._fates.left_out(lost, "spans come faster than rows can be made of them")
+        elif self._queue.is_long():
+            if not self._hurry:
+                self._hurry = True
+                self._wake.ring()
+            lost = self._queue.make_room()
+            if lost:
+                self._fates.left_out(lost, "spans come faster than rows can be made of them")
 
     def export(self, spans: Iterable[ReadableSpan], timeout_s: float, *, is_live: bool) -> bool:
         """Hand over ended spans and wait until they are stored, or at least on disk.
@@ -152,8 +130,7 @@ class Pipeline:
         fresh = {key: span for span in spans if (key := key_of(span)) not in stored}
         me = threading.get_ident()
         if me in self._inside:
-            self._queue.extend(fresh.values())
-            self._take_notice()
+            self._add_all(fresh)
             return True
         self._inside.add(me)
         try:
@@ -165,13 +142,16 @@ class Pipeline:
         if not is_live and _is_near_the_bottom():
             target = self._hand_on_here(fresh, timeout_s)
         else:
-            self._queue.extend(fresh.values())
-            self._take_notice()
+            self._add_all(fresh)
             target = self._hasten(timeout_s)
         if is_live:
             self._wait_for(target, min(timeout_s, _A_WHILE_S))
             return True
         return self._wait_until_kept(target, timeout_s)
+
+    def _add_all(self, spans: dict[SpanKey, ReadableSpan]) -> None:
+        for span in spans.values():
+            self.add(span)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.
@@ -194,16 +174,17 @@ class Pipeline:
         finally:
             self._inside.discard(me)
 
+    def finish(self, timeout_s: float) -> None:
+        """As `flush`, where the program ends: wait as well for what is derived aside."""
+        until = time.monotonic() + timeout_s
+        self.flush(timeout_s)
+        self._storing.finish(until - time.monotonic())
+
     def _wait_until_kept(self, target: int, timeout_s: float) -> bool:
         """Whether a drain of the queue is stored in time, or else on disk."""
         if self._wait_for(target, timeout_s):
             return True
-        with self._changed:
-            # The store takes its time, and may never answer; but nothing has been asked of it where nothing waits.
-            self._is_stuck = bool(self._handed)
-        for handed in list(self._handed):
-            # Where there is no room it is not lost: it still waits in memory.
-            self._keep(handed)
+        self._backlog.keep_all()
         with self._changed:
             return self._is_done(target)
 
@@ -231,9 +212,10 @@ class Pipeline:
         started = self._start()
         with suppress_instrumentation(), self._draining:
             generation = self._drained
-            spans.pop(NO_KEY, None)
-            with guard("make rows of spans"):
-                self._hand_on(spans, generation)
+            sized = ((span, size_of(span)) for span in spans.values())
+            for portion in portions(sized, self.settings.backlog):
+                with guard("make rows of spans"):
+                    self._hand_on(portion, generation)
         if not started:
             self._run_here(timeout_s)
         return generation
@@ -243,9 +225,7 @@ class Pipeline:
             return self._changed.wait_for(lambda: self._is_done(generation), timeout_s)
 
     def _is_done(self, generation: int) -> bool:
-        return self._drained >= generation and all(
-            handed.is_kept or handed.generation > generation for handed in self._handed
-        )
+        return self._drained >= generation and self._backlog.is_kept(generation)
 
     def close(self, timeout_s: float) -> None:
         """Bring everything into the store, or at least on disk, and end."""
@@ -269,9 +249,7 @@ class Pipeline:
                     self._drain_alone()
             finally:
                 self._draining.release()
-        for handed in list(self._handed):
-            if not handed.is_kept:
-                self._spool(handed)
+        self._backlog.spool_all()
         if self.dropped and any(thread.is_alive() for thread in self._threads):
             # The store does not answer, so it cannot be told.
             self._storing.spool.note_lost(self.writer_id, self.dropped)
@@ -320,9 +298,10 @@ class Pipeline:
                 if not self._queue and not self._hurry:
                     self._idle = True
                     if not self._queue and not self._hurry:
-                        self._wake.wait(FLUSH_S if self._handed else None)
-                    self._idle = False
-                self._copy_what_waits()
+                        self._wake.wait(FLUSH_S if self._backlog else None)
+                # Also where spans came before this thread did: whoever brings more has to make room.
+                self._idle = False
+                self._backlog.copy()
                 if not self._queue and not self._hurry:
                     self._wake.silence()
                     continue
@@ -346,21 +325,9 @@ class Pipeline:
             self._hurry = False
             self._generation += 1
             generation = self._generation
-        left = len(self._queue)
-        while left > 0:
-            # A span that has started and ended since the last time is handed on once.
-            spans: dict[SpanKey, ReadableSpan] = {}
-            try:
-                while left > 0 and len(spans) < AT_ONCE:
-                    left -= 1
-                    span = self._queue.popleft()
-                    spans[key_of(span)] = span
-            except IndexError:
-                # Somebody has made room.
-                left = 0
-            spans.pop(NO_KEY, None)
+        for portion in portions(self._queue.take(), self.settings.backlog):
             with guard("make rows of spans"):
-                self._hand_on(spans, generation)
+                self._hand_on(portion, generation)
         with self._changed:
             # One that has interrupted this may have come further.
             self._drained = max(self._drained, generation)
@@ -372,54 +339,7 @@ class Pipeline:
             return
         batch = project(fresh, writer_id=self.writer_id)
         self._fates.are_underway(ended)
-        handed = Handed(batch, ended, memory_of(batch), generation, self._fates.has_open)
-        if self._is_stuck and self._keep(handed):
-            return
-        with self._changed:
-            fits = not self._handed or self._handed_bytes + handed.size <= self.settings.backlog
-            waits = fits and not self._storing.is_away()
-            if waits:
-                self._handed.append(handed)
-                self._handed_bytes += handed.size
-                self._changed.notify_all()
-        if not waits:
-            self._spool(handed)
-
-    def _copy_what_waits(self) -> None:
-        """Bring what waits for a writer that is held up to disk, where it outlives this process.
-
-        The writer may be at it, or derive a large run; what it brings to the store it takes back from disk.
-        """
-        before = time.monotonic() - FLUSH_S
-        for handed in list(self._handed):
-            if handed.at <= before and not self._storing.is_hopeless:
-                handed.is_safe(self._storing.spool)
-
-    def _spool(self, handed: Handed) -> None:
-        if self._storing.is_hopeless:
-            self._fates.are_lost(handed.ended, self._storing.reason())
-            return
-        is_kept = False
-        try:
-            is_kept = self._keep(handed)
-        finally:
-            if not is_kept:
-                reason = f"{self._storing.reason()}, and there is no room to keep them on disk"
-                self._fates.are_lost(handed.ended, reason)
-
-    def _keep(self, handed: Handed) -> bool:
-        """Whether it is in the store or on disk, so that nobody need wait."""
-        if self._storing.is_hopeless or not handed.is_safe(self._storing.spool):
-            return False
-        if not handed.is_kept:
-            handed.is_kept = True
-            self._fates.are_kept(handed.ended)
-            if handed.was_copied:
-                self._storing.look_soon()
-                count("spandag.exporter.spooled_spans", "Spans that waited on disk", len(handed.ended))
-            with self._changed:
-                self._changed.notify_all()
-        return True
+        self._backlog.add(Handed(batch, ended, memory_of(batch), generation, self._fates.has_open))
 
     # -- the store ----------------------------------------------------------------
 
@@ -427,9 +347,9 @@ class Pipeline:
         with suppress_instrumentation():
             while True:
                 with self._changed:
-                    if not self._handed and not self._closing:
+                    if not self._backlog and not self._closing:
                         self._changed.wait(self._storing.next_s(has_open=self._fates.has_open))
-                    handed = self._handed[0] if self._handed else None
+                    handed = self._backlog.first()
                     if handed is None and self._closing:
                         break
                 with guard("write to the store"):
@@ -441,34 +361,23 @@ class Pipeline:
     def _write_one(self, handed: Handed | None) -> None:
         if handed is None:
             self._storing.tend(has_open=self._fates.has_open)
-            # It has answered.
-            self._is_stuck = False
+            self._backlog.has_answered()
             return
         try:
             if self._storing.write(handed.batch, has_open=handed.open_spans):
                 self._fates.are_kept(handed.ended)
                 handed.came_to_the_store(self._storing.spool)
                 # Before anybody is told that it is stored: who flushes and ends has the rest behind him.
-                self._storing.derive(is_busy=len(self._handed) > 1)
+                self._storing.derive(is_busy=len(self._backlog) > 1)
             elif not handed.is_kept:
-                self._spool(handed)
+                self._backlog.spool(handed)
         except BaseException:
             # No word of the store's, so nobody knows what became of it. Until it is safe nobody may take it for
             # being on its way.
-            self._spool(handed)
+            self._backlog.spool(handed)
             raise
         finally:
-            self._let_go(handed)
-
-    def _let_go(self, handed: Handed) -> None:
-        with self._changed:
-            # The store has answered. Whoever has waited in vain says so under the same lock, and only while
-            # something is there to be let go.
-            self._is_stuck = False
-            if self._handed and self._handed[0] is handed:
-                self._handed.popleft()
-                self._handed_bytes -= handed.size
-            self._changed.notify_all()
+            self._backlog.let_go(handed)
 
     def _run_here(self, timeout_s: float) -> None:
         """Both threads' work, where there can be no threads any more; what takes too long goes to disk.
@@ -478,12 +387,11 @@ class Pipeline:
         until = time.monotonic() + (0.0 if self._closing else timeout_s)
         with suppress_instrumentation():
             self._drain()
-            while self._handed:
-                handed = self._handed[0]
+            while (handed := self._backlog.first()) is not None:
                 if time.monotonic() < until:
                     self._write_one(handed)
                 else:
-                    self._spool(handed)
-                    self._let_go(handed)
+                    self._backlog.spool(handed)
+                    self._backlog.let_go(handed)
         if self._closing and self.dropped and not self._storing.is_hopeless:
             self._storing.spool.note_lost(self.writer_id, self.dropped)

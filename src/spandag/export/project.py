@@ -20,6 +20,7 @@ from spandag.export.values import (
     MAX_TEXT,
     amount,
     attributes_json,
+    copied,
     count,
     integer,
     shown,
@@ -112,7 +113,7 @@ class _Projection:
         node_id = f"{context.span_id:016x}"
         # First: a span that ends while it is looked at is one that has not ended yet, and will come again.
         ended_at = time_ns(span.end_time)
-        attributes = _copied(span.attributes)
+        attributes = copied(span.attributes)
         meta, scope, scrub = self._origin_of(span, context)
         if not scrub and not _OWN_ATTRIBUTES.issuperset(attributes):
             for key in attributes.keys() - _OWN_ATTRIBUTES:
@@ -230,14 +231,6 @@ class _Projection:
         return origin
 
 
-def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """One copy that is ours to take apart."""
-    if not attributes:
-        return {}
-    copied = attributes.copy() if hasattr(attributes, "copy") else dict(attributes)
-    return copied if type(copied) is dict else dict(copied)
-
-
 def _outcome(
     span: ReadableSpan, attributes: Mapping[str, Any], ended_at: int | None
 ) -> tuple[str, str | None, str | None]:
@@ -265,7 +258,7 @@ def _outcome(
 
 def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool) -> None:
     for seq, link in enumerate(links):
-        attributes = _copied(link.attributes)
+        attributes = copied(link.attributes)
         batch.span_links.append(
             LinkRow(
                 node.run_id,
@@ -281,7 +274,7 @@ def _add_links(batch: Batch, node: NodeRow, links: Sequence[Any], *, scrub: bool
 
 def _add_events(batch: Batch, node: NodeRow, events: Sequence[Any]) -> None:
     for seq, event in enumerate(events):
-        attributes = _copied(event.attributes)
+        attributes = copied(event.attributes)
         kind, subtype, agent = event.name, None, attributes.get(semconv.GEN_AI_AGENT_NAME)
         if kind == semconv.EXCEPTION_EVENT:
             kind, subtype = "error", attributes.get(semconv.EXCEPTION_TYPE)

@@ -47,7 +47,7 @@ def release(pipeline: Pipeline, timeout_s: float) -> None:
 def _flush_all() -> None:
     # Providers that shut down by themselves come after this; those that do not, never.
     for pipeline in list(_pipelines.values()):
-        pipeline.flush(pipeline.settings.timeout / 1000)
+        pipeline.finish(pipeline.settings.timeout / 1000)
 
 
 def _in_child() -> None:

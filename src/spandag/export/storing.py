@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spandag._guard import logger
 from spandag.export.fates import Fates
+from spandag.export.large_runs import LargeRuns
 from spandag.export.loading import load_writer
 from spandag.store.errors import NoStoreError, StoreError, is_of_the_store
 from spandag.store.rows import Batch
@@ -59,6 +60,7 @@ class Storing:
 
     def __init__(self, url: str, writer_id: str, spool: Spool, fates: Fates) -> None:
         self.spool = spool
+        self._large_runs = LargeRuns()
         self._fates = fates
         self._url = url
         self._writer_id = writer_id
@@ -97,7 +99,7 @@ class Storing:
             return max(0.05, self._away_until - now)
         if self._writer is None:
             return None
-        if self._writer.is_due():
+        if self._writer.is_due(large=False):
             return 0.0
         due = [self._look_at - now, self._tidy_at - now]
         if has_open:
@@ -134,7 +136,7 @@ class Storing:
         return True
 
     def derive(self, *, is_busy: bool) -> None:
-        """Derive runs that are due, for a while.
+        """Derive runs that are due, for a while; see to it that large ones are.
 
         Args:
             is_busy: Whether batches wait; then it is done now and then only.
@@ -143,7 +145,7 @@ class Storing:
         if self._writer is None or self.is_away() or (is_busy and now < self._derive_at):
             return
         try:
-            self._writer.catch_up(_DERIVE_S)
+            self._catch_up(self._writer)
         except StoreError as error:
             self._went_away(error)
         self._derive_at = time.monotonic() + _DERIVE_EVERY_S
@@ -156,7 +158,7 @@ class Storing:
             writer = self._opened()
             if has_open or self._fates.dropped != self._known_dropped:
                 self._beat(writer)
-            writer.catch_up(_DERIVE_S)
+            self._catch_up(writer)
             brought = self._drain(writer)
             if brought is None:
                 return
@@ -191,10 +193,25 @@ class Storing:
                         self._tidy(self._writer, min(_LAST_TIDY_S, for_s / 2))
             except StoreError as error:
                 logger.debug("spandag: could not close the store: %s", error)
+            self._large_runs.wait(self._writer, until - time.monotonic())
             self._writer.close(until - time.monotonic())
             self._writer = None
         if not told and not self.is_hopeless:
             self.spool.note_lost(self._writer_id, dropped)
+
+    def _catch_up(self, writer: Writer) -> None:
+        writer.catch_up(_DERIVE_S, large=False)
+        self._large_runs.look(writer)
+
+    def finish(self, for_s: float) -> None:
+        """Wait for what is derived aside.
+
+        Args:
+            for_s: Seconds.
+        """
+        writer = self._writer
+        if writer is not None:
+            self._large_runs.wait(writer, for_s)
 
     def _opened(self) -> Writer:
         if self._writer is None:

@@ -29,6 +29,14 @@ _MAX_INT = 2**63 - 1
 _MAX_NAME = 200
 
 
+def copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One copy of a span's, event's or link's attributes that is ours to take apart."""
+    if not attributes:
+        return {}
+    result = attributes.copy() if hasattr(attributes, "copy") else dict(attributes)
+    return result if type(result) is dict else dict(result)
+
+
 def text(value: object, limit: int = MAX_TEXT) -> str | None:
     """A text column's value; None where there is nothing to say."""
     if value is None or value == "":
