@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ class Million:
         kind: ``sqlite`` or ``postgresql``.
         nodes: How many nodes it has at least.
         sizes: How many nodes each of the runs has that are measured.
-        content: Whether these have messages, arguments and results. They say much the same, one as the other.
+        telling: Those of them that have messages, arguments and results. They say much the same, one as the other.
 
     Attributes:
         url: Its URL.
@@ -38,7 +38,7 @@ class Million:
     """
 
     def __init__(
-        self, url: str, kind: str, nodes: int, sizes: Sequence[int], *, content: bool = False
+        self, url: str, kind: str, nodes: int, sizes: Sequence[int], *, telling: Collection[int] = ()
     ) -> None:
         self.url = url
         self.nodes = 0
@@ -54,7 +54,7 @@ class Million:
         # Older runs, the runs that are measured, newer runs.
         self._copy(rest // 2)
         for number, size in enumerate(sizes):
-            self.runs[size] = self._add(size, number if content else None)
+            self.runs[size] = self._add(size, number if size in telling else None)
         self._copy(rest - rest // 2)
         with self.connected() as connection:
             connection.execute("ANALYZE")

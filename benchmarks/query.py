@@ -29,15 +29,17 @@ _AGENT = "engineer"
 
 def questions(report: Report, kind: str, new_url: NewUrl, options: argparse.Namespace) -> None:
     """One run asked about out of a million nodes, each question beside the select of the run's nodes."""
-    # Each size twice, almost: what is compared are two runs.
+    # Each size four times, almost: what is compared are two runs, with content and without.
     small, large = options.sizes
-    million = Million(new_url(), kind, options.nodes, (small, small + 1, large, large + 1), content=True)
+    telling = [size + more for size in options.sizes for more in (0, 1)]
+    silent = [size + more for size in options.sizes for more in (2, 3)]
+    million = Million(new_url(), kind, options.nodes, [*telling, *silent], telling=telling)
     mark = "?" if kind == "sqlite" else "%s"
     select = f"SELECT {', '.join(TREE_COLUMNS)} FROM dag_nodes WHERE run_id = {mark}"
     with open_store(million.url) as store, million.connected() as connection:
         for size, at_most in ((small, 50), (large, 300)):
-            run, other = million.runs[size], million.runs[size + 1]
-            asked = _asked(store, run, other)
+            run = million.runs[size]
+            asked = _asked(store, *(million.runs[size + more] for more in range(4)))
             for name, question in asked.items():
 
                 def bare(run: str = run) -> float:
@@ -49,7 +51,7 @@ def questions(report: Report, kind: str, new_url: NewUrl, options: argparse.Name
                 selects, taken = pairs(bare, ours, options.rounds)
                 ratio = statistics.median(taken) / statistics.median(selects)
                 report.add(
-                    f"{kind}: {name} of {size:,} of {million.nodes:,} nodes",
+                    f"{kind}: {name}, of {size:,} of {million.nodes:,} nodes",
                     [1000 * each for each in taken],
                     "ms",
                     at_most=at_most,
@@ -57,14 +59,19 @@ def questions(report: Report, kind: str, new_url: NewUrl, options: argparse.Name
                 )
 
 
-def _asked(store: Store, run: str, other: str) -> dict[str, Callable[[], object]]:
+def _asked(store: Store, run: str, other: str, silent: str, another: str) -> dict[str, Callable[[], object]]:
     redo = query.redos(store, run)[0]
+    if redo.after is None:
+        raise RuntimeError("a redo is not stored; nothing was measured")
+    attempts = f"{run}/{redo.source_node_id}", f"{run}/{redo.after.node_id}"
     return {
         "tree": lambda: query.tree(store, run),
         "active path": lambda: query.path(store, run),
         "attempts": lambda: query.attempts(store, f"{run}/{redo.source_node_id}"),
         "waste": lambda: query.waste(store, run),
-        "diff": lambda: query.diff(store, run, other),
+        "diff, two attempts": lambda: query.diff(store, *attempts),
+        "diff, two runs without content": lambda: query.diff(store, silent, another),
+        "diff, two runs with content": lambda: query.diff(store, run, other),
     }
 
 
