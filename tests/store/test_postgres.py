@@ -15,9 +15,11 @@ import psycopg
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import DisconnectionError
 
 from spandag.export.project import project
 from spandag.store import StoreError, Writer, open_store, schema
+from spandag.store import postgres as spandag_postgres
 from spandag.store.connect import open_database
 
 ReadTables = Callable[[str], dict[str, list[dict[str, Any]]]]
@@ -275,6 +277,28 @@ def test_a_connection_that_is_lost_in_the_middle_is_opened_again(postgres_url: s
     database.engine.dispose()
     with psycopg.connect(postgres_url) as connection:
         assert connection.execute("SELECT id FROM workflow_runs ORDER BY id").fetchall() == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize("ended", [1, 2, 5])
+def test_connections_that_end_as_soon_as_they_are_made_are_made_again(
+    postgres_url: str, redone_run: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch, ended: int
+) -> None:
+    """The pool tries two, and has a word of its own for it."""
+    check, waiting = spandag_postgres._check_before_use, [True] * ended
+
+    def ends(*connection: Any) -> None:
+        check(*connection)
+        if waiting:
+            waiting.pop()
+            raise DisconnectionError("ended by the server")
+
+    monkeypatch.setattr(spandag_postgres, "_check_before_use", ends)
+    writer = Writer(postgres_url)
+    writer.write(project(redone_run))
+    writer.close()
+    assert waiting == []
+    with open_store(postgres_url) as store, store.connection() as connection:
+        assert connection.execute(select(schema.workflow_runs.c.id)).all()
 
 
 def test_a_server_that_does_not_come_back_is_an_error(postgres_url: str, postgres: Any) -> None:

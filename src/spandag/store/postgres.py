@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any, cast
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import ArgumentError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DisconnectionError, InvalidRequestError
 
 from spandag.store.errors import StoreError
 
@@ -189,8 +189,13 @@ def lock_schema(connection: Connection) -> None:
 
 
 def gave_up(error: Exception) -> bool:
-    """Whether the database gave a transaction up because of others, so that it can be tried again."""
-    return _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK)
+    """Whether a transaction can be tried again: given up because of others, or its connection as soon as it was made."""
+    return _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK) or _is_out_of_connections(error)
+
+
+def _is_out_of_connections(error: Exception) -> bool:
+    """Whether the server has ended two connections in a row as soon as they were made; the pool tries no third one."""
+    return type(error) is InvalidRequestError and "connection is closed" in str(error)
 
 
 def is_lost(connection: Connection, error: Exception) -> bool:
