@@ -13,7 +13,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from spandag.config import Settings
 from spandag.export import queue
 from spandag.export.pipeline import Pipeline
-from spandag.export.queue import AT_ONCE, SpanQueue, portions, size_of
+from spandag.export.queue import AT_ONCE, SpanQueue, portions, roughly_sized, size_of
 
 # Made once: to find out where one is takes long.
 NOWHERE = Resource({})
@@ -122,6 +122,13 @@ def test_a_batch_is_of_so_many_spans_or_so_many_bytes() -> None:
     assert [len(portion) for portion in few] == [AT_ONCE, 1]
     large = list(portions([(span(number), 10_000) for number in range(1, 8)], 30_000))
     assert [len(portion) for portion in large] == [3, 3, 1]
+
+
+def test_an_export_of_long_texts_is_of_several_batches() -> None:
+    exported = [span(number, text="x" * 100_000) for number in range(1, 101)]
+    made = list(portions(roughly_sized(exported), 1_000_000))
+    assert sum(map(len, made)) == 100
+    assert max(map(len, made)) <= 16
 
 
 def test_of_a_span_that_has_started_and_ended_the_end_counts() -> None:

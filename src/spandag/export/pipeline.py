@@ -24,7 +24,7 @@ from spandag.export.backlog import Backlog
 from spandag.export.fates import Fates
 from spandag.export.handed import Bell, Handed, SpanKey, key_of
 from spandag.export.project import project
-from spandag.export.queue import SpanQueue, portions, size_of
+from spandag.export.queue import SpanQueue, portions, roughly_sized
 from spandag.export.storing import Storing
 from spandag.store.spool import Spool, folder_of, memory_of
 
@@ -212,8 +212,7 @@ class Pipeline:
         started = self._start()
         with suppress_instrumentation(), self._draining:
             generation = self._drained
-            sized = ((span, size_of(span)) for span in spans.values())
-            for portion in portions(sized, self.settings.backlog):
+            for portion in portions(roughly_sized(spans.values()), self.settings.backlog):
                 with guard("make rows of spans"):
                     self._hand_on(portion, generation)
         if not started:
