@@ -178,3 +178,26 @@ def test_who_comes_before_rows_are_made_at_all_has_to_make_room_as_well(tmp_path
             time.sleep(0.01)
         assert not pipeline._idle
     pipeline.close(10)
+
+
+def test_an_export_waits_once_however_many_spans_it_brings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has to end in its time."""
+    pipeline = Pipeline(Settings.load({}, url=str(tmp_path / "runs.db"), spool=tmp_path / "spool"))
+    waits: list[int] = []
+    make_room = pipeline._queue.make_room
+
+    def note() -> list[tuple[int, int]]:
+        waits.append(len(pipeline._queue))
+        return make_room()
+
+    monkeypatch.setattr(pipeline._queue, "make_room", note)
+    with pipeline._draining:
+        pipeline.add(span(1))
+        until = time.monotonic() + 10
+        while pipeline._idle and time.monotonic() < until:
+            time.sleep(0.01)
+        pipeline.export([span(number, text="x" * 100_000) for number in range(2, 302)], 0.1, is_live=True)
+        assert len(waits) == 1
+    pipeline.close(30)

@@ -151,7 +151,9 @@ class Pipeline:
 
     def _add_all(self, spans: dict[SpanKey, ReadableSpan]) -> None:
         for span in spans.values():
-            self.add(span)
+            self._queue.put(span)
+        # Once: an export has to end in its time, however many it brings.
+        self._take_notice()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until what was handed over is stored, or at least on disk.

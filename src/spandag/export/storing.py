@@ -199,10 +199,6 @@ class Storing:
         if not told and not self.is_hopeless:
             self.spool.note_lost(self._writer_id, dropped)
 
-    def _catch_up(self, writer: Writer) -> None:
-        writer.catch_up(_DERIVE_S, large=False)
-        self._large_runs.look(writer)
-
     def finish(self, for_s: float) -> None:
         """Wait for what is derived aside.
 
@@ -212,6 +208,10 @@ class Storing:
         writer = self._writer
         if writer is not None:
             self._large_runs.wait(writer, for_s)
+
+    def _catch_up(self, writer: Writer) -> None:
+        writer.catch_up(_DERIVE_S, large=False)
+        self._large_runs.look(writer)
 
     def _opened(self) -> Writer:
         if self._writer is None:

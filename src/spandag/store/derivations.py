@@ -105,7 +105,7 @@ class Derivations:
         Returns:
             Whether that is done with, if only since it is too large, and why not where that is the store's fault.
         """
-        # Nothing waits for a large run but the program, for its turn to think.
+        # A large run costs the program the processor's time only; its pauses and waits keep nobody else.
         clock = time.thread_time if large else time.monotonic
         start = clock()
         result, problem = None, None
