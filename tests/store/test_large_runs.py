@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -84,24 +84,37 @@ def test_it_makes_no_difference_to_the_tables(
     assert read_tables(store_url) == whole
 
 
+@pytest.fixture
+def late_facts(
+    store_url: str, redone_run: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], list[int]]]:
+    """Call it to have another process write a span during the next derivation; gives how many nodes each was of."""
+    latecomer, derive = Writer(store_url), settling.derive
+
+    def arrange() -> list[int]:
+        late, derivations = [redone_run[3]], []
+
+        def derive_slowly(rows: RunRows) -> Derived:
+            derivations.append(len(rows.nodes))
+            if late:
+                latecomer.write(project([late.pop()]), derive=False)
+            return derive(rows)
+
+        monkeypatch.setattr(settling, "derive", derive_slowly)
+        return derivations
+
+    yield arrange
+    latecomer.close()
+
+
 def test_facts_that_arrive_meanwhile_leave_it_behind_until_it_is_derived_again(
     store_url: str,
     redone_run: list[ReadableSpan],
     read_tables: ReadTables,
-    monkeypatch: pytest.MonkeyPatch,
+    late_facts: Callable[[], list[int]],
     whole: Tables,
 ) -> None:
-    late = [redone_run[3]]
-    derive, latecomer, writer = settling.derive, Writer(store_url), Writer(store_url)
-    derivations = []
-
-    def derive_slowly(rows: RunRows) -> Derived:
-        derivations.append(len(rows.nodes))
-        if late:
-            latecomer.write(project([late.pop()]), derive=False)
-        return derive(rows)
-
-    monkeypatch.setattr(settling, "derive", derive_slowly)
+    writer, derivations = Writer(store_url), late_facts()
     writer.write(project([span for span in redone_run if span is not redone_run[3]]))
     assert len(derivations) == 1
     # Who had it derived knows that it is to be derived again, whoever has written since.
@@ -110,29 +123,20 @@ def test_facts_that_arrive_meanwhile_leave_it_behind_until_it_is_derived_again(
     assert len(derivations) == 2
     assert writer.settle() == 0
     assert read_tables(store_url) == whole
-    for done in (writer, latecomer):
-        done.close()
+    writer.close()
 
 
 def test_whoever_settles_waits_for_what_came_meanwhile(
-    store_url: str, redone_run: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch
+    store_url: str, redone_run: list[ReadableSpan], late_facts: Callable[[], list[int]]
 ) -> None:
-    writer, latecomer = Writer(store_url), Writer(store_url)
-    late = [redone_run[3]]
-    derive = settling.derive
-
-    def derive_slowly(rows: RunRows) -> Derived:
-        if late:
-            latecomer.write(project([late.pop()]), derive=False)
-        return derive(rows)
-
+    writer = Writer(store_url)
     writer.write(project([span for span in redone_run if span is not redone_run[3]]), derive=False)
-    monkeypatch.setattr(settling, "derive", derive_slowly)
+    derivations = late_facts()
     assert writer.settle() == 1
-    assert late == []
+    assert len(derivations) == 2
+    assert derivations[0] < derivations[1]
     assert writer.settle() == 0
-    for done in (writer, latecomer):
-        done.close()
+    writer.close()
 
 
 def test_where_somebody_else_derives_it_meanwhile_the_rest_is_left(
