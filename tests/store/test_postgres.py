@@ -301,6 +301,27 @@ def test_connections_that_end_as_soon_as_they_are_made_are_made_again(
         assert connection.execute(select(schema.workflow_runs.c.id)).all()
 
 
+@pytest.mark.parametrize("ended", [1, 2, 5])
+def test_connections_that_end_while_they_are_set_up_are_made_again(
+    postgres_url: str, postgres: Any, redone_run: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch, ended: int
+) -> None:
+    set_up, waiting = spandag_postgres._set_up, [True] * ended
+
+    def is_ended(driver: Any, *arguments: Any) -> None:
+        if waiting:
+            waiting.pop()
+            postgres.disconnect(postgres_url)
+        set_up(driver, *arguments)
+
+    monkeypatch.setattr(spandag_postgres, "_set_up", is_ended)
+    writer = Writer(postgres_url)
+    writer.write(project(redone_run))
+    writer.close()
+    assert waiting == []
+    with open_store(postgres_url) as store, store.connection() as connection:
+        assert connection.execute(select(schema.workflow_runs.c.id)).all()
+
+
 def test_a_server_that_does_not_come_back_is_an_error(postgres_url: str, postgres: Any) -> None:
     database = open_database(postgres_url, write=True)
     tries = []

@@ -146,7 +146,13 @@ def _set_up(driver: Any, record: Any, settings: str) -> None:
             f"PostgreSQL {driver.info.server_version // 10_000} is too old; use PostgreSQL {_MINIMUM} or newer"
         )
     driver.autocommit = True
-    driver.execute(settings)
+    try:
+        driver.execute(settings)
+    except _operational_error() as error:
+        if driver.closed:
+            # Not lost in use, which is all that SQLAlchemy has a word for.
+            raise DisconnectionError(_first_line(error)) from error
+        raise
     driver.autocommit = False
 
 
@@ -190,11 +196,16 @@ def lock_schema(connection: Connection) -> None:
 
 def gave_up(error: Exception) -> bool:
     """Whether a transaction can be tried again: given up because of others, or its connection as soon as it was made."""
-    return _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK) or _is_out_of_connections(error)
+    return _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK) or _ended_when_made(error)
 
 
-def _is_out_of_connections(error: Exception) -> bool:
-    """Whether the server has ended two connections in a row as soon as they were made; the pool tries no third one."""
+def _ended_when_made(error: Exception) -> bool:
+    """Whether the server has ended a connection while it was set up, or two in a row before their first use.
+
+    The pool tries no third one, and has a word of its own for it.
+    """
+    if isinstance(error, DisconnectionError):
+        return True
     return type(error) is InvalidRequestError and "connection is closed" in str(error)
 
 
