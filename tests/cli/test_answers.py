@@ -387,4 +387,5 @@ def test_width_follows_columns(redone: str) -> None:
         [SPANDAG, "tree"], env={**os.environ, "COLUMNS": "50"}, capture_output=True, text=True, check=True
     )
 
-    assert max(map(len, done.stdout.splitlines())) == 50
+    # What is cut behind a space ends before it; where that is depends on how long the run took.
+    assert max(map(len, done.stdout.splitlines())) in (49, 50)
