@@ -303,7 +303,11 @@ def test_connections_that_end_as_soon_as_they_are_made_are_made_again(
 
 @pytest.mark.parametrize("ended", [1, 2, 5])
 def test_connections_that_end_while_they_are_set_up_are_made_again(
-    postgres_url: str, postgres: Any, redone_run: list[ReadableSpan], monkeypatch: pytest.MonkeyPatch, ended: int
+    postgres_url: str,
+    postgres: Any,
+    redone_run: list[ReadableSpan],
+    monkeypatch: pytest.MonkeyPatch,
+    ended: int,
 ) -> None:
     set_up, waiting = spandag_postgres._set_up, [True] * ended
 
