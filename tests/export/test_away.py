@@ -95,6 +95,18 @@ def spool_of(own_spool: Path) -> Callable[[str], Spool]:
     return lambda url: Spool(folder_of(url, own_spool), 10**9)
 
 
+def test_a_flush_waits_for_what_had_no_room_in_memory(
+    store_url: str, start: Callable[[str], Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_BACKLOG", "50kB")
+    program = start(store_url)
+    with program.tracer.start_as_current_span("one run"):
+        for _ in range(3):
+            program.work(3_000)
+            program.flush(30)
+            assert program.stored() == program.spans
+
+
 def ended_span() -> Any:
     span = TracerProvider(shutdown_on_exit=False).get_tracer("spandag.x").start_span("s")
     span.end()

@@ -178,7 +178,7 @@ class SpandagSpanExporter(SpanExporter):
         return SpanExportResult.FAILURE
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what was handed over is stored, or at least on disk."""
+        """Wait until what was handed over is stored; where the store is away or takes too long, until it is on disk."""
         pipeline = self._pipeline
         return pipeline is None or pipeline.flush(timeout_millis / 1000)
 

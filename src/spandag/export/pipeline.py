@@ -33,6 +33,8 @@ FLUSH_S = 0.5
 
 # How long an export waits for a store where nothing depends on it.
 _A_WHILE_S = 0.1
+# How often it is looked whether what is on disk has come into the store.
+_LOOK_S = 0.02
 _FEW_FRAMES = 64
 
 
@@ -156,11 +158,12 @@ class Pipeline:
         self._take_notice()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until what was handed over is stored, or at least on disk.
+        """Wait until what was handed over is stored; where the store is away or takes too long, until it is on disk.
 
         Returns:
             Whether it is.
         """
+        until = time.monotonic() + timeout_s
         me = threading.get_ident()
         if me in self._inside:
             # The rows' thread may have to wait for what is interrupted by this.
@@ -172,9 +175,27 @@ class Pipeline:
             return self._wait_until_kept(self._hasten(timeout_s) if self._queue else self._drained, timeout_s)
         self._inside.add(me)
         try:
-            return self._wait_until_kept(self._hasten(timeout_s), timeout_s)
+            is_kept = self._wait_until_kept(self._hasten(timeout_s), timeout_s)
+            self._wait_for_disk(until)
+            return is_kept
         finally:
             self._inside.discard(me)
+
+    def _wait_for_disk(self, until: float) -> None:
+        """Wait until what had no room in memory comes from disk into the store: whoever flushes may want to read it.
+
+        Args:
+            until: By `time.monotonic`.
+        """
+        before_ns = time.time_ns()
+        while (
+            time.monotonic() < until
+            and self._threads
+            and all(thread.is_alive() for thread in self._threads)
+            and not self._storing.is_in_trouble()
+            and self._storing.spool.has_own(before_ns)
+        ):
+            time.sleep(_LOOK_S)
 
     def finish(self, timeout_s: float) -> None:
         """As `flush`, where the program ends: wait as well for what is derived aside."""

@@ -84,6 +84,10 @@ class Storing:
         """Whether the store was found to be away, and is not to be tried yet."""
         return time.monotonic() < self._away_until
 
+    def is_in_trouble(self) -> bool:
+        """Whether the store is away, or was when it was last tried."""
+        return self.is_hopeless or bool(self._pause)
+
     def reason(self) -> str:
         """Why the store could not be written, in one line."""
         return self._reason or f"the store {self._url} is busy"

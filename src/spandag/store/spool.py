@@ -33,7 +33,7 @@ _SUFFIX = ".batch"
 _BAD = ".bad"
 _LOST = ".lost"
 _UNFINISHED = ".part"
-_NAME = re.compile(r"[0-9]+-[0-9]+-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
+_NAME = re.compile(r"(?P<put_at>[0-9]+)-(?P<pid>[0-9]+)-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
 _FORMAT = 1
 
 # Of a node with what belongs to it, and of an event with its traceback, where they say no more than usual.
@@ -101,6 +101,7 @@ class Spool:
         self._numbers = itertools.count()
         self._size = 0
         self._known_until = 0.0
+        self._has_put = False
 
     def put(self, batch: Batch, spans: int) -> Path | None:
         """Keep a batch.
@@ -127,6 +128,7 @@ class Spool:
                 unfinished.unlink()
             return None
         self._size += len(content)
+        self._has_put = True
         return path
 
     def take_back(self, path: Path) -> None:
@@ -194,6 +196,21 @@ class Spool:
         """Keep a file that cannot be used out of the way, for whoever wants to look into it."""
         with suppress(OSError):
             path.rename(path.with_suffix(_BAD))
+
+    def has_own(self, before_ns: int) -> bool:
+        """Whether batches wait here that this process has put.
+
+        Args:
+            before_ns: Unix nanoseconds before which they were.
+        """
+        if not self._has_put:
+            return False
+        matches = (_NAME.fullmatch(path.name) for path in self._entries(_SUFFIX))
+        return any(
+            int(match["pid"]) == os.getpid() and int(match["put_at"]) < before_ns
+            for match in matches
+            if match is not None
+        )
 
     def is_empty(self) -> bool:
         """Whether nothing waits here."""
