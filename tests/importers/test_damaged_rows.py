@@ -13,11 +13,11 @@ from opentelemetry.trace import Link, SpanContext
 from spandag_test_databases import connected
 
 from spandag import query
-from spandag.export.content import hash_of
 from spandag.export.project import project
 from spandag.importers.files import ImportFileError, import_file
 from spandag.store import Writer, open_store, schema
 from spandag.store.check import check
+from spandag.store.messages import hash_of
 
 DAMAGED, HEALTHY = 1, 2
 RUN, OTHER = f"{DAMAGED:032x}", f"{HEALTHY:032x}"

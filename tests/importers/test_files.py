@@ -417,8 +417,8 @@ def test_of_a_broken_file_nothing_is_written_and_its_line_is_named(
                 }
             ),
         ],
-        "line 1: it was written by spandag 9.0 in version 2 of the format": [
-            json.dumps({**json.loads(lines[0]), "version": 2, "spandag": "9.0"})
+        "line 1: it was written by spandag 9.0 in version 3 of the format": [
+            json.dumps({**json.loads(lines[0]), "version": 3, "spandag": "9.0"})
         ],
     }
     for message, text in broken.items():

@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 from rich.cells import cell_len
+from spandag_test_databases import connected
 from spandag_test_live import Process, run_id
+from sqlalchemy import update
 
 import spandag
 from spandag import query, semconv
 from spandag.query import QueryError
 from spandag.query.as_json import as_json
-from spandag.query.diff_alike import _canonical, _value, _without_call_ids, _without_ids
 from spandag.query.render import Page, diff_markdown, render_diff, to_text
 from spandag.semconv import NodeType
-from spandag.store import open_store
-from spandag.store.text import to_json
+from spandag.store import open_store, schema
 
 from .comparing import CONTENT, divergence, node_of, redone, told, work
 from .conftest import Recording
@@ -159,7 +157,6 @@ def test_keys_in_another_order_make_no_difference_in_the_calls_of_a_prompt(recor
 def test_what_means_the_same_is_found_among_much_that_is_the_same(
     recording: Recording, capture_content: None
 ) -> None:
-    """Of a few messages of many each is looked up; of most all are read."""
     runs = []
     for call_id, keys in (("call_abcdefgh1", "ab"), ("call_zyxwvuts2", "ba")):
         with spandag.run("r") as run, spandag.agent("a"):
@@ -179,6 +176,34 @@ def test_what_means_the_same_is_found_among_much_that_is_the_same(
         assert told(query.diff(recording.store, *names)) == []
 
 
+@pytest.mark.parametrize("older", [[0], [1], [0, 1]])
+def test_runs_of_older_versions_are_compared_as_all_others(
+    recording: Recording, capture_content: None, older: list[int]
+) -> None:
+    """Before revision 0005 a store did not keep what messages mean."""
+    runs = []
+    for call_id, answer in (("call_abcdefgh1", "one"), ("call_zyxwvuts2", "other")):
+        with spandag.run("r") as run:
+            for text in ("the same", f"as {call_id} said", answer):
+                attributes = {
+                    semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
+                    semconv.GEN_AI_REQUEST_MODEL: "m",
+                    semconv.GEN_AI_INPUT_MESSAGES: json.dumps([called(call_id, of=1), said("user", text)]),
+                }
+                recording.tracer.start_span("chat m", attributes=attributes).end()
+        runs.append(format(run.span.get_span_context().trace_id, "032x"))
+    diff = query.diff(recording.store, *runs)
+    assert told(diff) == ["llm m: prompt"]
+
+    with connected(recording.url) as connection:
+        lists = schema.node_messages
+        for each in older:
+            connection.execute(update(lists).where(lists.c.run_id == runs[each]).values(meaning=None))
+        connection.commit()
+
+    assert query.diff(recording.store, *runs) == diff
+
+
 def test_a_list_that_both_sides_have_means_the_same_as_one_in_another_order(recording: Recording) -> None:
     orders = ('{"a":1,"b":2}', '{"b":2,"a":1}')
     for first, second in ((0, 1), (1, 0)):
@@ -192,63 +217,6 @@ def test_a_list_that_both_sides_have_means_the_same_as_one_in_another_order(reco
                 recording.tracer.start_span("chat m", attributes=attributes).end()
 
     assert told(query.diff(recording.store, "last~1", "last")) == []
-
-
-# Around what can be an id of a call, what can be in its way.
-_PIECES = st.sampled_from(
-    ["call_", "toolu_", "chatcmpl-tool-", "abcdefgh", "A1_-", "x", " ", '"', "é", "-", "id", ":", "ten"]
-)
-
-
-@given(st.lists(_PIECES, max_size=12).map("".join))
-def test_ids_are_found_in_texts_as_one_expression_would_find_them(text: str) -> None:
-    ids = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
-
-    assert _without_call_ids(text) == ids.sub("", text)
-
-
-_VALUES = st.recursive(
-    st.sampled_from([0, 1, 1.0, -0.0, 2.5, 1e16, 1e-7, True, None, "", "x", "␛0000", '{"a": 1}', '["1.0"]']),
-    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from("ab"), each, max_size=2),
-    max_leaves=6,
-)
-
-
-@given(_VALUES, st.sampled_from(["arguments", "response", "result", "content"]))
-def test_what_is_not_parsed_would_be_the_same_if_it_were(value: object, key: str) -> None:
-    """A message's text is taken as it is only where to parse and write it makes no other."""
-    part = {"type": "tool_call", "id": "", "name": "t", "arguments": {}, key: value}
-    text = to_json({"role": "assistant", "parts": [part]}, canonical=True)
-
-    parsed = to_json(_without_ids(json.loads(text)), canonical=True)
-
-    assert _canonical("message", text) == parsed
-
-
-@given(
-    st.recursive(
-        st.sampled_from([0, -0.0, 7, -1, 1.0, 10**15, 10**16, 2**70, 0.00001, 1e22, 2.5, True, None])
-        | st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
-        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text('ab\n"é\x7f/', max_size=2), each),
-        max_leaves=6,
-    ),
-    st.booleans(),
-    st.sampled_from([None, 1]),
-)
-def test_json_is_written_alike_the_fast_and_the_slow_way(
-    value: object, ascii: bool, indent: int | None
-) -> None:
-    text = json.dumps([value], ensure_ascii=ascii, indent=indent)
-
-    for stored in (text, json.dumps(text)):
-        assert _canonical("text", stored) == to_json(_value(stored), canonical=True)
-
-
-@pytest.mark.parametrize(
-    "text", ['{"a":-0}', "[01]", "[NaN]", '{"a":1,"a":2}', "[" * 300 + "]" * 300, "[1e400]"]
-)
-def test_strange_json_is_written_alike_as_well(text: str) -> None:
-    assert _canonical("text", text) == to_json(_value(text), canonical=True)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def catalog_of(connection: Connection) -> Catalog:
         " WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1",
         "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attnum,"
         " pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)"
-        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0"
+        " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
         " LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum"
         " WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1, 5",
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
@@ -440,7 +440,7 @@ def test_a_host_runs_our_migrations_from_its_own_chain(
     alembic(application, "upgrade", "head")
     with connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["app2"]
-        assert revisions.current(connection) == "0004"
+        assert revisions.current(connection) == schema.REVISION
         assert inspect(connection).has_table("orders")
     assert check(empty_url).ok
     Writer(empty_url).settle()
@@ -487,7 +487,7 @@ def test_a_host_that_is_killed_in_our_migration_leaves_nothing_of_it(
     env.write_text(code, encoding="utf-8")
     alembic(application, "upgrade", "head")
     with connect() as connection:
-        assert revisions.current(connection) == "0004"
+        assert revisions.current(connection) == schema.REVISION
 
 
 def test_hosts_that_bring_us_to_the_newest_revision_at_once_wait_for_each_other(
@@ -529,7 +529,9 @@ def test_a_hosts_migration_finds_nothing_to_do_where_the_store_was_opened_before
     application: Path, empty_url: str, connect: Callable[[], Connection]
 ) -> None:
     revision = application / "migrations" / "versions" / "0002_spandag.py"
-    revision.write_text(revision.read_text(encoding="utf-8").replace('"0004"', '"0001"'), encoding="utf-8")
+    revision.write_text(
+        revision.read_text(encoding="utf-8").replace(f'"{schema.REVISION}"', '"0001"'), encoding="utf-8"
+    )
     admin.upgrade_to(empty_url)
     alembic(application, "upgrade", "head")
     assert admin.current(empty_url).is_newest
@@ -542,7 +544,8 @@ def test_a_host_finds_its_own_operations_after_ours(
     revision = application / "migrations" / "versions" / "0002_spandag.py"
     code = revision.read_text(encoding="utf-8")
     code = code.replace("import op\n", "import op\nimport sqlalchemy as sa\n").replace(
-        '"0004")\n', '"0004")\n    op.create_table("after", sa.Column("id", sa.Integer))\n'
+        f'"{schema.REVISION}")\n',
+        f'"{schema.REVISION}")\n    op.create_table("after", sa.Column("id", sa.Integer))\n',
     )
     revision.write_text(code, encoding="utf-8")
     alembic(application, "upgrade", "head")

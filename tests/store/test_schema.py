@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,10 +10,9 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from spandag_test_databases import plain_engine
-from sqlalchemy import Connection, Inspector, create_mock_engine, inspect
+from sqlalchemy import Connection, Inspector, inspect
 
 from spandag.store import rows, schema
 from spandag.store.facts import BranchRecord, CostRecord, EventRecord, NodeRecord, RunRecord
@@ -146,38 +143,6 @@ def test_the_migrated_schema_is_the_schema(connection: Connection, new_empty_url
             assert {c["name"]: c["comment"] for c in migrated.get_columns(table)} == {
                 c["name"]: c["comment"] for c in created.get_columns(table)
             }
-
-
-def test_the_migration_creates_the_same_on_postgresql_comments_included(connection: Connection) -> None:
-    """By its SQL; SQLite keeps no comments, so they show only here."""
-    migrated = io.StringIO()
-    context = MigrationContext.configure(
-        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": migrated}
-    )
-    revisions = list(ScriptDirectory.from_config(alembic_config(connection)).walk_revisions())
-    with Operations.context(context):
-        for revision in reversed(revisions):
-            revision.module.upgrade()
-    created: list[str] = []
-    engine = create_mock_engine(
-        "postgresql://", lambda ddl, *_, **__: created.append(str(ddl.compile(dialect=engine.dialect)))
-    )
-    schema.metadata.create_all(engine, checkfirst=False)
-
-    def statements(sql: str) -> list[str]:
-        found = (" ".join(statement.split()) for statement in sql.split(";\n"))
-        # Of the comments on a column the last one is what stays.
-        by_target = {
-            statement.partition(" IS ")[0] if statement.startswith("COMMENT") else statement: statement
-            for statement in found
-        }
-        return sorted(
-            statement
-            for statement in by_target.values()
-            if statement and not re.match("CREATE (OR REPLACE )?VIEW", statement)
-        )
-
-    assert statements(migrated.getvalue()) == statements(";\n".join(created))
 
 
 def test_downgrade_empties(connection: Connection) -> None:

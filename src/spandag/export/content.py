@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from spandag import semconv
 from spandag.export.values import shown, text
 from spandag.scrub import redacted_value
-from spandag.store.rows import HASH_SIZE, MESSAGE, TEXT
+from spandag.store.messages import hash_of
+from spandag.store.rows import MESSAGE, TEXT
 from spandag.store.text import storable, to_json, unquoted
 
 _FINISH_REASON = "finish_reason"
@@ -81,16 +81,6 @@ def content_of(values: Mapping[str, Any], *, scrub: bool) -> Content:
             if messages:
                 previews[direction] = text(_shown(messages[-1]))
     return Content(entries, previews.get("input"), previews.get("output"))
-
-
-def hash_of(kind: str, content: str) -> bytes:
-    """What a message is known by in its run.
-
-    Args:
-        kind: Its format, which is part of it: a text may look like a message.
-        content: As the store keeps it.
-    """
-    return blake2b(content.encode(), digest_size=HASH_SIZE, person=kind.encode()).digest()
 
 
 def _messages(value: object) -> Sequence[Any] | None:

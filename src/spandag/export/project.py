@@ -30,6 +30,7 @@ from spandag.export.values import (
 )
 from spandag.scrub import redacted, redacted_value
 from spandag.semconv import OUTCOMES, NodeType, Outcome
+from spandag.store.messages import Meanings
 from spandag.store.rows import (
     RECORDED,
     Batch,
@@ -48,6 +49,7 @@ _CONTENT = frozenset(semconv.CONTENT_ATTRIBUTES)
 _OWN_ATTRIBUTES = semconv.OWN_ATTRIBUTES
 _NO_CONTENT = Content({}, None, None)
 _OWN_SCOPE = "spandag."
+_meanings = Meanings()
 # Exceptions that mean that the work was called off; error.type may carry a module before the name.
 _CANCELLATIONS = frozenset({"CancelledError", "KeyboardInterrupt", "GeneratorExit"})
 
@@ -348,6 +350,9 @@ def _add_messages(batch: Batch, node: NodeRow, content: Content, said: Mapping[s
         for entry in entries:
             batch.messages[run_id, entry.hash] = MessageRow(run_id, *entry)
         hashes = b"".join(entry.hash for entry in entries)
+        meaning = _meanings.of_list((entry.hash, entry.format, entry.content) for entry in entries)
         batch.node_messages.append(
-            NodeMessagesRow(run_id, node.id, direction, hashes, *between.get(direction, (None, None)))
+            NodeMessagesRow(
+                run_id, node.id, direction, hashes, *between.get(direction, (None, None)), meaning
+            )
         )

@@ -141,6 +141,10 @@ def _hash(value: Any) -> bytes:
     return digest
 
 
+def _meaning(value: Any) -> bytes:
+    return b"" if value == "" else _hash(value)
+
+
 def _hashes(value: Any) -> bytes:
     digests = _bytes(value)
     if len(digests) % HASH_SIZE:
@@ -173,6 +177,7 @@ _BY_NAME: dict[str, Check] = {
     "branch_node_id": _node_id,
     "messages.hash": _hash,
     "node_messages.hashes": _hashes,
+    "node_messages.meaning": _meaning,
     "input_tokens": _count,
     "output_tokens": _count,
     "cache_read_tokens": _count,

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spandag._version import __version__
-from spandag.export.content import hash_of
 from spandag.importers.columns import CHECKS, WrongRowError
 from spandag.importers.lines import Lines, shown
 from spandag.query.export_jsonl import FORMAT, VERSION
 from spandag.store import rows
+from spandag.store.messages import hash_of
 from spandag.store.rows import DERIVED_EDGES, MESSAGE, RECORDED, Batch, EventRow, MessageRow
 
 _AT_ONCE = 5000

@@ -1,22 +1,23 @@
-"""What the nodes of two runs said, compared by hashes; whole texts only of what is asked for."""
+"""What the nodes of two runs said, compared by what it means; whole texts only of what is asked for."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar, cast
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from spandag.query.align import common
-from spandag.query.diff_alike import HASH_BYTES, SQL_IS_JSON, SQL_MAY_BE_ALIKE, is_json, meanings
 from spandag.query.node import Message
 from spandag.query.text import decoded, parsed
 from spandag.semconv import NodeType
 from spandag.store import schema
-from spandag.store.facts import read_message_lists, read_messages
+from spandag.store.facts import read_meanings
+from spandag.store.messages import meaning_of, meaning_of_list
 
 INPUT = "input"
 PROMPT = "prompt"
@@ -28,11 +29,12 @@ DIRECTIONS = ("system", "tools", "input", "output")
 # Of many hashes faster than to cut them out one by one.
 _EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
+_SILENT: Mapping[str, bytes] = {}
 _AS_MESSAGE = "message"
 
 
 Said = dict[str, dict[str, bytes]]
-"""By direction and node the hashes of what was said."""
+"""By direction and node what was said, as `spandag.store.messages.meaning_of_list` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,37 +101,17 @@ class Contents:
     ) -> None:
         self._connection = connection
         self._runs = (run_a, run_b)
-        lists_a = read_message_lists(connection, run_a)
-        lists_b = lists_a if run_a == run_b else read_message_lists(connection, run_b)
+        lists_a = self._read(run_a)
+        lists_b = lists_a if run_a == run_b else self._read(run_b)
         self.has_a, self.has_b = bool(lists_a), bool(lists_b)
-        self._sizes = (len(lists_a), len(lists_b))
-        self._a, self._b = _by_direction(lists_a, nodes_a), _by_direction(lists_b, nodes_b)
-        self._meanings: dict[bytes, bytes] = {}
+        self._said = (_by_direction(lists_a, nodes_a), _by_direction(lists_b, nodes_b))
 
     def said(self) -> tuple[Said, Said]:
         """What both sides said; neither ids of tool calls nor the order of JSON's keys make a difference to it.
 
         Nothing where not both runs have content.
         """
-        if not (self.has_a and self.has_b):
-            return {}, {}
-        blobs_a, blobs_b = _blobs(self._a), _blobs(self._b)
-        hashes_a, hashes_b = _each_hash(blobs_a), _each_hash(blobs_b)
-        # Ids are made up anew, so what differs in them is on one side only. Keys come in one order here and
-        # in another one there, on both sides.
-        only_a, only_b = hashes_a - hashes_b, hashes_b - hashes_a
-        in_a = self._maybe_alike(0, only_a, hashes_a & hashes_b)
-        self._meanings = meanings(chain(in_a, self._maybe_alike(1, only_b, frozenset())))
-        if not self._meanings:
-            return self._a, self._b
-        meaning = self._meanings.get
-        of_blobs = {
-            blob: meaning(blob, blob)
-            if len(blob) == HASH_BYTES
-            else b"".join([meaning(h, h) for h in _EACH_HASH.findall(blob)])
-            for blob in blobs_a | blobs_b
-        }
-        return _replaced(self._a, of_blobs), _replaced(self._b, of_blobs)
+        return self._said if self.has_a and self.has_b else ({}, {})
 
     def changes(self, pairs: Sequence[tuple[str, str, str]]) -> list[list[ContentChange]]:
         """For each pair of nodes what is not the same, with whole texts.
@@ -137,74 +119,91 @@ class Contents:
         Args:
             pairs: Of each its type and the ids of both nodes.
         """
-        found = [list(self._differing(*pair)) for pair in pairs]
-        wanted_a = {d for each in found for gap in each for g in gap[3] for d in g[0]}
-        wanted_b = {d for each in found for gap in each for g in gap[3] for d in g[1]}
-        texts_a = self._texts(self._runs[0], wanted_a)
-        texts_b = self._texts(self._runs[1], wanted_b)
+        found = self._differing(pairs)
+        texts_a = self._texts(
+            self._runs[0], {d for each in found for gap in each for g in gap[3] for d in g[0]}
+        )
+        texts_b = self._texts(
+            self._runs[1], {d for each in found for gap in each for g in gap[3] for d in g[1]}
+        )
         return [
             [
                 ContentChange(
-                    what_of(node_type, direction),
+                    what,
                     direction,
                     same,
                     [change for gap in gaps for change in _paired(direction, gap, texts_a, texts_b)],
                 )
-                for node_type, direction, same, gaps in each
+                for what, direction, same, gaps in each
             ]
             for each in found
         ]
 
-    def _differing(self, node_type: str, a: str, b: str) -> Iterable[tuple[str, str, int, list[_Gap]]]:
-        for direction in DIRECTIONS:
-            raw_a = self._a.get(direction, {}).get(a, b"")
-            raw_b = self._b.get(direction, {}).get(b, b"")
-            if raw_a == raw_b:
-                continue
-            hashes_a, hashes_b = _hashes(raw_a), _hashes(raw_b)
-            meaning = self._meanings.get
-            same = common([meaning(h, h) for h in hashes_a], [meaning(h, h) for h in hashes_b])
-            gaps = _gaps(hashes_a, hashes_b, same)
-            if gaps:
-                yield node_type, direction, len(same), gaps
+    def _differing(
+        self, pairs: Sequence[tuple[str, str, str]]
+    ) -> list[list[tuple[str, str, int, list[_Gap]]]]:
+        """For each pair in what it differs: its name, the direction, how many messages are the same, the others."""
+        (run_a, run_b), (said_a, said_b) = self._runs, self._said
+        directions = [
+            [d for d in DIRECTIONS if said_a.get(d, _SILENT).get(a) != said_b.get(d, _SILENT).get(b)]
+            for _, a, b in pairs
+        ]
+        differing = [pair for pair, differ in zip(pairs, directions, strict=True) if differ]
+        lists_a = self._lists(run_a, {a for _, a, _ in differing})
+        lists_b = self._lists(run_b, {b for _, _, b in differing})
+        meanings = self._meanings(run_a, set(chain.from_iterable(lists_a.values())))
+        meanings.update(self._meanings(run_b, set(chain.from_iterable(lists_b.values())) - meanings.keys()))
+        found: list[list[tuple[str, str, int, list[_Gap]]]] = []
+        for (node_type, a, b), differ in zip(pairs, directions, strict=True):
+            found.append([])
+            for direction in differ:
+                hashes_a, hashes_b = lists_a.get((a, direction), []), lists_b.get((b, direction), [])
+                meant = [[meanings.get(h, h) for h in hashes] for hashes in (hashes_a, hashes_b)]
+                same = common(*meant)
+                if gaps := _gaps(hashes_a, hashes_b, same):
+                    found[-1].append((what_of(node_type, direction), direction, len(same), gaps))
+        return found
 
-    def _maybe_alike(
-        self, side: int, only: Set[bytes], shared: Set[bytes]
-    ) -> Iterable[tuple[bytes, str, str]]:
-        """Of messages of a side those in which there may be something that makes no difference.
+    def _read(self, run_id: str) -> list[tuple[str, str, bytes]]:
+        """For each node and direction of a run what its messages mean."""
+        read = read_meanings(self._connection, run_id)
+        unknown = {node_id for node_id, _, meaning in read if meaning is None}
+        if not unknown:
+            return cast("list[tuple[str, str, bytes]]", read)
+        lists = self._lists(run_id, unknown)
+        meanings = self._meanings(run_id, set(chain.from_iterable(lists.values())))
+        return [
+            (
+                node_id,
+                direction,
+                meaning_of_list([meanings.get(h, h) for h in lists.get((node_id, direction), ())])
+                if meaning is None
+                else meaning,
+            )
+            for node_id, direction, meaning in read
+        ]
 
-        Args:
-            side: 0 for the first one, 1 for the second one.
-            only: Hashes of those that the other side has not.
-            shared: Hashes of those that both have, of which only JSON is wanted.
-        """
-        maybe_alike = SQL_MAY_BE_ALIKE[self._connection.dialect.name]
-        if not (self._are_most(side, only) and self._are_most(side, shared)):
-            yield from self._messages(side, only, maybe_alike)
-            yield from self._messages(side, shared, SQL_IS_JSON)
-            return
-        for digest, kind, content in self._messages(side, only | shared, maybe_alike):
-            if digest in only or is_json(kind, content):
-                yield digest, kind, content
+    def _lists(self, run_id: str, node_ids: Collection[str]) -> dict[tuple[str, str], list[bytes]]:
+        """By node and direction the hashes of its messages."""
+        table = schema.node_messages
+        statement = select(table.c.node_id, table.c.direction, table.c.hashes).where(table.c.run_id == run_id)
+        found: dict[tuple[str, str], list[bytes]] = {}
+        for some in _in_parts(node_ids):
+            for node_id, direction, hashes in self._connection.execute(
+                statement.where(table.c.node_id.in_(some))
+            ):
+                found[node_id, direction] = _EACH_HASH.findall(hashes)
+        return found
 
-    def _are_most(self, side: int, hashes: Set[bytes]) -> bool:
-        """Whether these are so many of what the run has that to look up each takes longer than to read all."""
-        # A run has about half as many messages as lists of them.
-        return len(hashes) > self._sizes[side] // 4
-
-    def _messages(self, side: int, hashes: Set[bytes], condition: str) -> Iterable[tuple[bytes, str, str]]:
-        """Hash, format and content of those of some messages that fulfil a condition in SQL."""
-        run_id, table = self._runs[side], schema.messages
-        if self._are_most(side, hashes):
-            found = read_messages(self._connection, run_id, condition)
-            yield from (each for each in found if each[0] in hashes)
-            return
-        statement = select(table.c.hash, table.c.format, table.c.content).where(
-            table.c.run_id == run_id, text(f"({condition})")
-        )
+    def _meanings(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
+        """What messages mean, by their hashes; no text is kept."""
+        table = schema.messages
+        statement = select(table.c.hash, table.c.format, table.c.content).where(table.c.run_id == run_id)
+        found: dict[bytes, bytes] = {}
         for some in _in_parts(hashes):
             for digest, kind, content in self._connection.execute(statement.where(table.c.hash.in_(some))):
-                yield bytes(digest), kind, content
+                found[bytes(digest)] = meaning_of(bytes(digest), kind, content)
+        return found
 
     def _texts(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, _Text]:
         table = schema.messages
@@ -218,6 +217,7 @@ class Contents:
         return found
 
 
+_Key = TypeVar("_Key", str, bytes)
 _Text = tuple[str | None, str, str]
 _Gap = tuple[list[bytes], list[bytes]]
 
@@ -226,38 +226,15 @@ def _by_direction(lists: Iterable[tuple[str, str, bytes]], node_ids: Collection[
     found: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     if node_ids is not None:
         lists = [each for each in lists if each[0] in node_ids]
-    for node_id, direction, blob in lists:
-        found[direction][node_id] = blob
+    for node_id, direction, meaning in lists:
+        found[direction][node_id] = meaning
     return dict(found)
 
 
-def _blobs(said: Said) -> set[bytes]:
-    return set(chain.from_iterable(of_nodes.values() for of_nodes in said.values()))
-
-
-def _replaced(said: Said, by: Mapping[bytes, bytes]) -> Said:
-    return {
-        direction: {node_id: by[blob] for node_id, blob in of_nodes.items()}
-        for direction, of_nodes in said.items()
-    }
-
-
-def _in_parts(hashes: Collection[bytes]) -> Iterable[list[bytes]]:
+def _in_parts(keys: Collection[_Key]) -> Iterable[list[_Key]]:
     """As many at once as a statement takes."""
-    every = list(hashes)
+    every = list(keys)
     return (every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE))
-
-
-def _each_hash(blobs: set[bytes]) -> set[bytes]:
-    several = [blob for blob in blobs if len(blob) != HASH_BYTES]
-    found = blobs.difference(several)
-    for blob in several:
-        found.update(_EACH_HASH.findall(blob))
-    return found
-
-
-def _hashes(blob: bytes) -> list[bytes]:
-    return [blob] if len(blob) == HASH_BYTES else _EACH_HASH.findall(blob)
 
 
 def _gaps(a: list[bytes], b: list[bytes], same: Sequence[tuple[int, int]]) -> list[_Gap]:

@@ -23,7 +23,7 @@ from spandag.store.statements import FACT_TABLES
 FORMAT = "spandag-jsonl"
 """Value of ``format`` in the first line of a run."""
 
-VERSION = 1
+VERSION = 2
 """Value of ``version``: the newest that this spandag writes and reads."""
 
 

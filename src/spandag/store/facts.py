@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -278,28 +277,10 @@ def read_nodes(connection: Connection, run_id: str) -> list[tuple[Any, ...]]:
     return _rows(connection, schema.dag_nodes, TREE_COLUMNS, run_id)
 
 
-def read_message_lists(connection: Connection, run_id: str) -> list[tuple[str, str, bytes]]:
-    """For each node and direction the hashes of its messages in order, 16 bytes each; no content is read."""
-    rows = _rows(connection, schema.node_messages, ("node_id", "direction", "hashes"), run_id)
-    return cast("list[tuple[str, str, bytes]]", rows)
-
-
-def read_messages(connection: Connection, run_id: str, condition: str) -> Iterator[tuple[bytes, str, str]]:
-    """Hash, format and content of messages of a run.
-
-    Args:
-        connection: Of the store.
-        run_id: The whole trace id.
-        condition: Of which, in SQL.
-    """
-    sql = _sql_of_run(connection.dialect, schema.messages, ("hash", "format", "content"))
-    cursor = connection.connection.cursor()
-    try:
-        cursor.execute(f"{sql} AND ({condition})", (run_id,))
-        while rows := cursor.fetchmany(_AT_ONCE):
-            yield from cast("list[tuple[bytes, str, str]]", rows)
-    finally:
-        cursor.close()
+def read_meanings(connection: Connection, run_id: str) -> list[tuple[str, str, bytes | None]]:
+    """For each node and direction what its messages mean; None where the store does not know it."""
+    rows = _rows(connection, schema.node_messages, ("node_id", "direction", "meaning"), run_id)
+    return cast("list[tuple[str, str, bytes | None]]", rows)
 
 
 def read_tree(connection: Connection, run: RunRecord) -> TreeRows:

@@ -155,6 +155,7 @@ class NodeMessagesRow(NamedTuple):
     hashes: bytes
     sender: str | None
     recipient: str | None
+    meaning: bytes | None
 
 
 class LinkRow(NamedTuple):

@@ -49,7 +49,7 @@ from spandag.store.rows import (
     RECORDED_EDGES,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest Alembic revision; with those before it, it makes exactly this schema, and the views."""
 
 IS_STEP = "node_type = 'step'"
@@ -129,7 +129,13 @@ workflow_runs = Table(
     _derived(
         "facts_version", BigInteger, "grows with every write of facts", nullable=False, server_default="0"
     ),
-    _derived("derived_version", BigInteger, "facts_version last derived", nullable=False, server_default="0"),
+    _derived(
+        "derived_version",
+        BigInteger,
+        "facts_version last derived; negative while a large run is written",
+        nullable=False,
+        server_default="0",
+    ),
     _derived("meta", JsonType, "free"),
     Index(None, "started_at"),
     Index(None, "session_id", "started_at"),
@@ -332,6 +338,12 @@ node_messages = Table(
     _fact("hashes", LargeBinary, "messages.hash in order, 16 bytes each", nullable=False),
     _fact("sender", Text, "of messages between agents"),
     _fact("recipient", Text, "of messages between agents"),
+    _fact(
+        "meaning",
+        LargeBinary,
+        "the same for lists that mean the same: but for ids of tool calls and how JSON is written; "
+        "NULL where an older version wrote it",
+    ),
     comment="Which messages went into and came out of a node.",
 )
 

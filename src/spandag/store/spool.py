@@ -14,7 +14,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -57,7 +57,7 @@ _ROWS: dict[str, Any] = {
     "node_messages": row_types.NodeMessagesRow,
     "span_links": row_types.LinkRow,
 }
-_BYTES = {"messages": "hash", "node_messages": "hashes"}
+_BYTES = {"messages": ("hash",), "node_messages": ("hashes", "meaning")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +267,7 @@ def encoded(batch: Batch) -> str:
         if not rows:
             continue
         if name in _BYTES:
-            column = kind._fields.index(_BYTES[name])
-            rows = [(*row[:column], row[column].hex(), *row[column + 1 :]) for row in rows]
+            rows = [_in_hex(row, _BYTES[name]) for row in rows]
         tables[name] = {"columns": kind._fields, "rows": rows}
     return json.dumps(
         {
@@ -307,15 +306,20 @@ def decoded(text: str) -> Batch:
             for place, value in zip(there, values, strict=True):
                 if place is not None:
                     row[place] = value
-            if name in _BYTES:
-                column = kind._fields.index(_BYTES[name])
-                row[column] = bytes.fromhex(row[column])
+            for column in map(kind._fields.index, _BYTES.get(name, ())):
+                if row[column] is not None:
+                    row[column] = bytes.fromhex(row[column])
             found.append(kind._make(row))
         if name == "messages":
             batch.messages = {(row.run_id, row.hash): row for row in found}
         else:
             setattr(batch, name, found)
     return batch
+
+
+def _in_hex(row: Any, columns: Sequence[str]) -> Any:
+    found = {name: getattr(row, name) for name in columns}
+    return row._replace(**{name: value.hex() for name, value in found.items() if value is not None})
 
 
 def memory_of(batch: Batch) -> int:

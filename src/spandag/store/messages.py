@@ -1,4 +1,4 @@
-"""Messages that mean the same, though they are not written the same.
+"""What messages are known by, and what they mean: some mean the same, though they are not written the same.
 
 Ids of tool calls are made up anew by each model, and the keys of JSON come in any order; a whole number
 may be written with a point, and JSON as a text.
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from spandag.store.rows import HASH_SIZE, MESSAGE
 from spandag.store.text import to_json
 
-HASH_BYTES = 16
-
-_AS_MESSAGE = "message"
+# Each takes about 200 bytes.
+_MOST_REMEMBERED = 4_096
 # From there on not every whole number is a float of its own.
 _MOST_EXACT = 2**53
 _JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
@@ -41,55 +40,61 @@ _ESCAPE, _EMPTY_KEY = "␛", '"":'
 # What orjson reads or writes otherwise than `to_json`, with whatever else looks like it: numbers that are not
 # whole and small, escapes.
 _NOT_SIMPLE = re.compile(r"[0-9](?:\.[0-9]|[eE][-+0-9]|[0-9]{15})|-0|\\")
-# Characters.
-_LONG = 1_000
-
-SQL_IS_JSON = (
-    f"format <> '{_AS_MESSAGE}'"
-    " AND (substr(content, 1, 1) IN ('{', '[') OR substr(content, 1, 2) IN ('\"{', '\"['))"
-)
-"""Of which texts `is_json` may be true; those of messages are in order already but in the texts of their calls."""
-
-SQL_MAY_BE_ALIKE = {
-    # Twice as fast as LIKE.
-    "sqlite": f"content GLOB '*call*' OR content GLOB '*toolu*' OR ({SQL_IS_JSON})",
-    "postgresql": f"strpos(content, 'call') > 0 OR strpos(content, 'toolu') > 0 OR ({SQL_IS_JSON})",
-}
-"""By database what is true of messages in which there may be something that makes no difference."""
 
 
-def is_json(kind: str, content: str) -> bool:
-    """Whether a message is JSON whose keys can have another order.
+class Meanings:
+    """What messages mean; that of the last ones is remembered, as each call of a model repeats the history."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, bytes] = {}
+
+    def of_list(self, messages: Iterable[tuple[bytes, str, str]]) -> bytes:
+        """What a list of messages means: `meaning_of_list`.
+
+        Args:
+            messages: Hash, format and content of each, as the store keeps them.
+        """
+        known = self._known
+        if len(known) > _MOST_REMEMBERED:
+            known.clear()
+        found = []
+        for digest, kind, content in messages:
+            meaning = known.get(digest)
+            if meaning is None:
+                meaning = known[digest] = meaning_of(digest, kind, content)
+            found.append(meaning)
+        return meaning_of_list(found)
+
+
+def hash_of(kind: str, content: str) -> bytes:
+    """What a message is known by in its run.
 
     Args:
+        kind: Its format, which is part of it: a text may look like a message.
+        content: As the store keeps it.
+    """
+    return blake2b(content.encode(), digest_size=HASH_SIZE, person=kind.encode()).digest()
+
+
+def meaning_of(digest: bytes, kind: str, content: str) -> bytes:
+    """What a message means: the same bytes for all that mean the same.
+
+    Args:
+        digest: Its `hash_of`, which is its meaning too where it is written as all that mean the same are.
         kind: Its format.
         content: As the store keeps it.
     """
-    return kind != _AS_MESSAGE and content.startswith(_JSON_BEGINS)
+    meant = _canonical(kind, _without_call_ids(content))
+    return digest if meant == content else hash_of(kind, meant)
 
 
-def meanings(messages: Iterable[tuple[bytes, str, str]]) -> dict[bytes, bytes]:
-    """What messages mean, by their hashes: the same bytes for all that mean the same.
-
-    Args:
-        messages: Hash, format and content of each, as the store keeps them.
-    """
-    found: dict[bytes, bytes] = {}
-    # What two runs are told and what tools answer them is the same most of the time. Of what is long the
-    # hash is kept, since it may take a lot of memory.
-    known: defaultdict[str, dict[str | bytes, bytes]] = defaultdict(dict)
-    for digest, kind, content in messages:
-        plain = _without_call_ids(content)
-        of_kind, key = known[kind], plain if len(plain) < _LONG else _hash(plain)
-        meaning = of_kind.get(key)
-        if meaning is None:
-            meaning = of_kind[key] = _hash(_canonical(kind, plain))
-        found[digest] = meaning
-    return found
-
-
-def _hash(content: str) -> bytes:
-    return blake2b(content.encode(), digest_size=HASH_BYTES, person=b"without ids").digest()
+def meaning_of_list(meanings: Sequence[bytes]) -> bytes:
+    """What some messages mean in their order: nothing, what the only one of them means, or a hash."""
+    if len(meanings) == 1:
+        return meanings[0]
+    if not meanings:
+        return b""
+    return blake2b(b"".join(meanings), digest_size=HASH_SIZE, person=b"list").digest()
 
 
 def _without_call_ids(content: str) -> str:
@@ -101,7 +106,7 @@ def _without_call_ids(content: str) -> str:
 def _canonical(kind: str, content: str) -> str:
     """A message, as all that mean the same are written; ids that are told by themselves are taken out already."""
     # What else makes no difference is told by where it stands, which takes longer to find out.
-    if kind == _AS_MESSAGE:
+    if kind == MESSAGE:
         if _OTHER_ID.search(content) or ('"arguments":' in content and _may_be_otherwise(content)):
             with suppress(ValueError, RecursionError):
                 return to_json(_without_ids(json.loads(content)), canonical=True)

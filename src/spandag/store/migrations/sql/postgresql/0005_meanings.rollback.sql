@@ -1,0 +1,42 @@
+-- spandag: takes back 0005 (What messages mean, beside them, so that runs are compared without reading what they said), with its data
+--
+-- Database:  PostgreSQL
+-- Brings:    revision 0005 to revision 0004
+-- Run with:  psql -v ON_ERROR_STOP=1 -d DATABASE -f 0005_meanings.rollback.sql
+-- Redo with: psql -v ON_ERROR_STOP=1 -d DATABASE -f 0005_meanings.sql
+-- Drops too: the text index, where there is one: text_index, text_index_slices, text_index_runs
+-- Generated from store/migrations/versions/0005_meanings.py; not to be edited.
+
+BEGIN;
+
+DO $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs')) THEN
+        DROP TABLE IF EXISTS text_index;
+        DROP TABLE IF EXISTS text_index_slices;
+        DROP TABLE IF EXISTS text_index_runs;
+    END IF;
+END
+$$;
+
+COMMENT ON COLUMN workflow_runs.derived_version IS 'facts_version last derived';
+ALTER TABLE node_messages DROP COLUMN meaning;
+UPDATE spandag_version SET version_num = '0004' WHERE version_num = '0005';
+INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+COMMIT;
+
+-- Verification: every answer is ok.
+
+SELECT 'revision 0004' AS verified, CASE WHEN count(*) = 1 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM spandag_version WHERE version_num = '0004';
+SELECT 'tables' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
+SELECT 'indexes' AS verified, CASE WHEN count(*) = 9 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_indexes WHERE schemaname = current_schema() AND indexname IN ('ix_dag_nodes_agents', 'ix_dag_nodes_run_id_parent_node_id', 'ix_dag_nodes_run_id_started_at', 'ix_dag_nodes_steps', 'ix_workflow_runs_branch_parent_id', 'ix_workflow_runs_session_id_ended_at_started_at', 'ix_workflow_runs_session_id_started_at', 'ix_workflow_runs_session_with_user', 'ix_workflow_runs_started_at');
+SELECT 'views' AS verified, CASE WHEN count(*) = 13 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_views WHERE schemaname = current_schema() AND viewname IN ('v_active_path', 'v_attempts', 'v_branch_tree', 'v_cost_by_agent', 'v_cost_by_model', 'v_events', 'v_rates', 'v_redos', 'v_run_tree', 'v_runs', 'v_sessions', 'v_unresolved', 'v_waste');
+SELECT 'columns' AS verified, CASE WHEN count(*) = 130 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM information_schema.columns WHERE table_schema = current_schema() AND table_name IN ('branches', 'cost_records', 'dag_edges', 'dag_nodes', 'execution_events', 'messages', 'node_messages', 'sessions', 'settings', 'span_links', 'tombstones', 'workflow_runs', 'writers');
+SELECT 'text index' AS verified, CASE WHEN count(*) = 0 THEN 'ok' ELSE 'WRONG' END AS answer
+FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('text_index_runs');
