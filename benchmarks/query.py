@@ -21,7 +21,7 @@ from _report import Report, pairs, seconds, versions
 
 from spandag import query
 from spandag.store import Store, open_store
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 _AGENT = "engineer"
 """Of the benchmarks' runs."""

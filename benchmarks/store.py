@@ -28,7 +28,8 @@ from spandag.query.tree import siblings_in_order
 from spandag.store import TreeRows, Writer, open_store
 from spandag.store.connect import Database
 from spandag.store.derive import derive
-from spandag.store.facts import TREE_COLUMNS, read_header, read_nodes, read_run
+from spandag.store.facts import read_header, read_nodes, read_run
+from spandag.store.records import TREE_COLUMNS
 from spandag.store.writer import open_for_writing
 
 

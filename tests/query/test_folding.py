@@ -19,7 +19,7 @@ from spandag.query.render import (
 )
 from spandag.query.tree import tree_of_rows
 from spandag.store import TreeRows
-from spandag.store.facts import TREE_COLUMNS, RunRecord
+from spandag.store.records import TREE_COLUMNS, RunRecord
 
 from .conftest import Recording, call
 from .test_render import tree_text

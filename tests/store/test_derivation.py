@@ -14,7 +14,7 @@ from spandag import semconv
 from spandag.semconv import LinkType, NodeType, Operation
 from spandag.store import Writer, load_run, open_store
 from spandag.store.derive import derive
-from spandag.store.facts import NodeRecord, RunRecord, RunRows
+from spandag.store.records import NodeRecord, RunRecord, RunRows
 from spandag.store.schema import sessions
 
 RUN = RunRecord("r", *[None] * (len(RunRecord._fields) - 1))  # type: ignore[arg-type]

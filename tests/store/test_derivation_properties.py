@@ -21,7 +21,7 @@ from spandag import semconv
 from spandag.export.project import project
 from spandag.semconv import LinkType, NodeType
 from spandag.store.derive import Derived, apply, derive
-from spandag.store.facts import CostRecord, EventRecord, NodeRecord, RedoRecord, RunRecord, RunRows
+from spandag.store.records import CostRecord, EventRecord, NodeRecord, RedoRecord, RunRecord, RunRows
 from spandag.store.rows import BRANCH_POINT_PREFIX, DERIVED
 
 # No database takes part.

@@ -15,7 +15,7 @@ from spandag_test_databases import plain_engine
 from sqlalchemy import Connection, Inspector, inspect
 
 from spandag.store import rows, schema
-from spandag.store.facts import BranchRecord, CostRecord, EventRecord, NodeRecord, RunRecord
+from spandag.store.records import BranchRecord, CostRecord, EventRecord, NodeRecord, RunRecord
 from spandag.store.upgrade import alembic_config
 
 TABLES = {

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from spandag.query.tree_node import Row, TreeNode
 from spandag.semconv import NodeType
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 T = TypeVar("T")
 

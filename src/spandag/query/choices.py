@@ -10,7 +10,7 @@ from spandag import semconv
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 _TYPE_OF = itemgetter(TREE_COLUMNS.index("node_type"))
 

@@ -17,7 +17,7 @@ from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 __all__ = ["Diff", "DiffSide", "Difference", "Divergence", "NodePair", "diff"]
 

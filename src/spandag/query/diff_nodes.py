@@ -22,7 +22,7 @@ from spandag.query.diff_content import (
 from spandag.query.diff_sides import LoadedSide
 from spandag.query.tree_node import Row, TreeNode
 from spandag.semconv import NodeType
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 STRUCTURE = "structure"
 

@@ -22,7 +22,7 @@ from spandag.query.tree import Tree, tree_of_rows
 from spandag.query.tree_node import Row, TreeNode, rows_of_nodes
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 from spandag.store.rows import BRANCH_POINT_PREFIX
 from spandag.store.tombstones import tombstoned
 

@@ -12,7 +12,8 @@ from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows
-from spandag.store.facts import TREE_COLUMNS, read_header
+from spandag.store.facts import read_header
+from spandag.store.records import TREE_COLUMNS
 
 STARTED = "started"
 ENDED = "ended"

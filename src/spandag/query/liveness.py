@@ -22,8 +22,8 @@ from spandag.query.local_process import is_gone, is_running
 from spandag.semconv import NodeType
 from spandag.store import TreeRows, schema
 from spandag.store import load_tree as load_stored
-from spandag.store.facts import TREE_COLUMNS, BranchRecord, RunRecord
 from spandag.store.heartbeat import PID_SPACE, STALE_NS, now_ns_sql
+from spandag.store.records import TREE_COLUMNS, BranchRecord, RunRecord
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"

@@ -15,7 +15,8 @@ from spandag.query.text import decoded, decoded_json, parsed
 from spandag.query.tree import tree_of_rows
 from spandag.query.tree_node import TreeNode
 from spandag.store import Store, load_run, schema
-from spandag.store.facts import CostRecord, EventRecord, tree_rows
+from spandag.store.facts import tree_rows
+from spandag.store.records import CostRecord, EventRecord
 
 _HASH_BYTES = 16
 _AS_MESSAGE = "message"

@@ -15,7 +15,7 @@ from spandag.query.over_runs import first_day, has_spent_limit, runs_behind, wit
 from spandag.query.text import decoded
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, load_run, schema
-from spandag.store.facts import NodeRecord
+from spandag.store.records import NodeRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 By = Literal["step", "agent", "model"]

@@ -16,7 +16,7 @@ from spandag.query.text import decoded
 from spandag.query.tree import tree_of_rows
 from spandag.query.tree_node import TreeNode
 from spandag.store import Store, TreeRows, schema
-from spandag.store.facts import BranchRecord
+from spandag.store.records import BranchRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 

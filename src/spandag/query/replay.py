@@ -17,7 +17,7 @@ from spandag.query.tree_node import Row, TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 _NS = 1_000_000_000
 _ACTIVE = "active"

@@ -16,7 +16,7 @@ from spandag.query.spent import Spent, total
 from spandag.query.text import decoded
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows, schema
-from spandag.store.facts import TREE_COLUMNS, RunRecord
+from spandag.store.records import TREE_COLUMNS, RunRecord
 from spandag.store.text import storable
 
 UNCOUNTED_TYPES = (NodeType.SPAN, NodeType.BRANCH_POINT)

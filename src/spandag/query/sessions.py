@@ -14,7 +14,7 @@ from spandag.query.runs import REDO, Run, summary
 from spandag.query.spent import NOTHING, Spent
 from spandag.query.text import decoded
 from spandag.store import Store, schema
-from spandag.store.facts import RunRecord
+from spandag.store.records import RunRecord
 
 ACTIVE = "active"
 IDLE = "idle"

@@ -21,7 +21,8 @@ from spandag.query.undisturbed import undisturbed
 from spandag.semconv import LinkType, NodeType
 from spandag.store import Store, TreeRows, schema
 from spandag.store.derive import ABANDONED, SUPERSEDED
-from spandag.store.facts import TREE_COLUMNS, read_header
+from spandag.store.facts import read_header
+from spandag.store.records import TREE_COLUMNS
 from spandag.store.tombstones import tombstoned
 
 _MOST_ERRORS = 10

@@ -60,7 +60,7 @@ def own_spending(costs: Iterable[tuple[Any, ...]]) -> dict[str, Spent]:
     """By node what a model call took; those that are not counted are left out.
 
     Args:
-        costs: `spandag.store.facts.COST_COLUMNS` of the run's cost records.
+        costs: `spandag.store.records.COST_COLUMNS` of the run's cost records.
     """
     make = tuple.__new__
     return {

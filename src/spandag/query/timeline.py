@@ -15,7 +15,8 @@ from spandag.query.tree_node import TreeNode
 from spandag.query.undisturbed import undisturbed
 from spandag.semconv import EXCEPTION_MESSAGE, NodeType
 from spandag.store import Store, load_run
-from spandag.store.facts import EventRecord, NodeRecord, tree_rows
+from spandag.store.facts import tree_rows
+from spandag.store.records import EventRecord, NodeRecord
 
 START = "start"
 COMPLETE = "complete"

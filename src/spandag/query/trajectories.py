@@ -19,7 +19,7 @@ from spandag.query.text import decoded
 from spandag.query.waste import THROWN_AWAY, WasteReason
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, TreeRows, schema
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 from spandag.store.text import storable
 
 _MOST_INDEXED = 512

@@ -21,7 +21,7 @@ from spandag.query.undisturbed import undisturbed
 from spandag.semconv import NodeType
 from spandag.store import Store, TreeRows
 from spandag.store.derive import ACTIVE
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

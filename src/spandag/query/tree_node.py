@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from spandag.query.spent import NOTHING, Spent
 from spandag.query.text import decoded
-from spandag.store.facts import TREE_COLUMNS, BranchRecord
+from spandag.store.records import TREE_COLUMNS, BranchRecord
 
 T = TypeVar("T")
 

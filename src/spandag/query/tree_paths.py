@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from spandag.query.text import named
 from spandag.semconv import NodeType
 from spandag.store import load_tree, schema
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 _LEFT_OUT = (NodeType.RUN, NodeType.BRANCH_POINT, NodeType.SPAN)
 _ID, _PARENT, _NODE_TYPE, _NAME, _STEP_NUMBER = map(

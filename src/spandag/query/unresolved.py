@@ -21,7 +21,7 @@ from spandag.query.tree_node import Row
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, TreeRows, schema
 from spandag.store.derive import SUPERSEDED
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 
 _GOOD = frozenset({Outcome.ACCEPTED, "completed"})
 _SMALL_NUMBER = re.compile("[0-9]{1,9}")

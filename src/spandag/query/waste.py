@@ -23,7 +23,7 @@ from spandag.query.tree_node import Row
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, TreeRows, schema
 from spandag.store.derive import ABANDONED, SUPERSEDED
-from spandag.store.facts import TREE_COLUMNS
+from spandag.store.records import TREE_COLUMNS
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 By = Literal["step", "agent", "model"]

@@ -12,7 +12,7 @@ from spandag.store.errors import StoreError
 
 if TYPE_CHECKING:
     from spandag.store.access import Store, load_run, load_tree
-    from spandag.store.facts import RunRows, TreeRows
+    from spandag.store.records import RunRows, TreeRows
     from spandag.store.writer import Writer
 
 
@@ -32,8 +32,8 @@ def open_store(url: str) -> Store:
 
 
 _LAZY = {
-    "RunRows": "spandag.store.facts",
-    "TreeRows": "spandag.store.facts",
+    "RunRows": "spandag.store.records",
+    "TreeRows": "spandag.store.records",
     "Store": "spandag.store.access",
     "Writer": "spandag.store.writer",
     "load_run": "spandag.store.access",

@@ -14,16 +14,8 @@ from spandag.store import postgres, upgrade
 from spandag.store.connect import Database, missing, open_database
 from spandag.store.derive import apply, derive
 from spandag.store.errors import StoreError
-from spandag.store.facts import (
-    RunRows,
-    TreeRows,
-    read_header,
-    read_run,
-    read_task,
-    read_tree,
-    read_tree_at_once,
-    tree_rows,
-)
+from spandag.store.facts import read_header, read_run, read_task, read_tree, read_tree_at_once, tree_rows
+from spandag.store.records import RunRows, TreeRows
 from spandag.store.writer import Writer
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
 from spandag.store.edges import handoff_edges, sibling_edges
-from spandag.store.facts import CostRecord, EventRecord, ForkRecord, NodeRecord, RedoRecord, RunRows
+from spandag.store.records import CostRecord, EventRecord, ForkRecord, NodeRecord, RedoRecord, RunRows
 from spandag.store.rows import DERIVED, DERIVED_EDGES, NODE_STATUSES, RECORDED, EdgeRow
 from spandag.store.tree import Tree, build
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from spandag import semconv
 from spandag.semconv import NodeType, Outcome
-from spandag.store.facts import EventRecord
+from spandag.store.records import EventRecord
 from spandag.store.rows import EdgeRow
 from spandag.store.tree import Item, Tree
 

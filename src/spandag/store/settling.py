@@ -15,7 +15,8 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from spandag.store import schema
 from spandag.store.connect import Database
 from spandag.store.derive import Charge, Derived, Identity, Place, derive
-from spandag.store.facts import EventRecord, RunRows, read_header, read_rows, read_run, read_task
+from spandag.store.facts import read_header, read_rows, read_run, read_task
+from spandag.store.records import EventRecord, RunRows
 from spandag.store.rows import DERIVED, DERIVED_EDGES, EventRow
 from spandag.store.statements import Statements
 from spandag.store.text import to_json

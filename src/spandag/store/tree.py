@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spandag.semconv import NodeType
-from spandag.store.facts import NodeRecord
+from spandag.store.records import NodeRecord
 from spandag.store.rows import BRANCH_POINT_PREFIX
 
 _ATTEMPTS = frozenset({NodeType.STEP, NodeType.BRANCH_POINT})
