@@ -497,7 +497,7 @@ def test_a_store_that_does_not_answer_is_asked_again_when_it_does(
     )
     program.work(1)
     assert program.flush(0.2) < 5
-    assert pipeline._backlog._is_stuck
+    assert pipeline._backlog.is_stuck
     program.work(1)
     assert program.flush(5) < 4
     answers.set()

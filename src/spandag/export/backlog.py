@@ -25,6 +25,7 @@ class Backlog:
 
     Attributes:
         changed: Guards all of it, and is told of every change.
+        is_stuck: Whether somebody has waited in vain for the store, which has not answered since.
     """
 
     def __init__(self, limit: int, storing: Storing, fates: Fates) -> None:
@@ -34,8 +35,7 @@ class Backlog:
         self._fates = fates
         self._handed: deque[Handed] = deque()
         self._bytes = 0
-        # Whether somebody has waited in vain for the store, which has not answered since.
-        self._is_stuck = False
+        self.is_stuck = False
 
     def __len__(self) -> int:
         """How many batches wait in memory."""
@@ -53,7 +53,7 @@ class Backlog:
 
     def add(self, handed: Handed) -> None:
         """Take a batch over; what has no room in memory, or need not wait there, goes to disk."""
-        if self._is_stuck and self.keep(handed):
+        if self.is_stuck and self.keep(handed):
             return
         with self.changed:
             fits = not self._handed or self._bytes + handed.size <= self._limit
@@ -69,7 +69,7 @@ class Backlog:
         """Note that a batch is no longer ours: the store has answered, or it is on disk or lost."""
         with self.changed:
             # Whoever has waited in vain says so under the same lock, and only while something is there to be let go.
-            self._is_stuck = False
+            self.is_stuck = False
             if self._handed and self._handed[0] is handed:
                 self._handed.popleft()
                 self._bytes -= handed.size
@@ -77,7 +77,7 @@ class Backlog:
 
     def has_answered(self) -> None:
         """Note that the store is not stuck."""
-        self._is_stuck = False
+        self.is_stuck = False
 
     def keep(self, handed: Handed) -> bool:
         """Whether a batch is in the store or on disk, so that nobody need wait for it."""
@@ -97,7 +97,7 @@ class Backlog:
         """Somebody has waited in vain: bring all of it to disk."""
         with self.changed:
             # The store takes its time, and may never answer; but nothing has been asked of it where nothing waits.
-            self._is_stuck = bool(self._handed)
+            self.is_stuck = bool(self._handed)
         for handed in list(self._handed):
             # Where there is no room it is not lost: it still waits in memory.
             self.keep(handed)

@@ -192,7 +192,7 @@ class Pipeline:
             time.monotonic() < until
             and self._threads
             and all(thread.is_alive() for thread in self._threads)
-            and not self._storing.is_in_trouble()
+            and not (self._backlog.is_stuck or self._storing.is_in_trouble())
             and self._storing.spool.has_own(before_ns)
         ):
             time.sleep(_LOOK_S)
