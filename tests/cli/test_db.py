@@ -353,7 +353,7 @@ def test_rows_that_point_nowhere_are_wrong(store_url: str, db: Db, execute: Call
             dag_nodes=[node(1), node(2)],
             dag_edges=[EdgeRow(RUN, "a", "b", "sequential", None)],
             execution_events=[EventRow(RUN, "c", 0, "info", None, None, None, "recorded", None)],
-            node_messages=[NodeMessagesRow(RUN, f"{1:016x}", "input", b"0123456789abcdef", None, None)],
+            node_messages=[NodeMessagesRow(RUN, f"{1:016x}", "input", b"0123456789abcdef", None, None, None)],
         ),
     )
     execute("UPDATE dag_nodes SET parent_node_id = 'nowhere' WHERE parent_node_id IS NOT NULL")

@@ -74,7 +74,7 @@ def forecast(connection: Connection, label: str, *, now: int | None = None) -> P
 def _rows_of_runs(connection: Connection) -> dict[str, _Rows]:
     found: dict[str, _Rows] = defaultdict(_Rows)
     for table in FACT_TABLES:
-        size = row_bytes(connection.dialect.name, table)
+        size = row_bytes(connection, table)
         for run_id, rows, bytes_ in connection.execute(
             text(f"SELECT t.run_id, count(*), sum({size}) FROM {table.name} AS t GROUP BY t.run_id")
         ):

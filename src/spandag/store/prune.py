@@ -333,7 +333,7 @@ def _delete(connection: Connection, table: str, run_id: str, limit: int) -> tupl
     if connection.dialect.name == "sqlite":
         statement = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE run_id = :run_id LIMIT :limit)"
         return connection.execute(text(statement), values).rowcount, 0
-    size = row_bytes("postgresql", schema.metadata.tables[table])
+    size = row_bytes(connection, schema.metadata.tables[table])
     statement = (
         f"WITH gone AS (DELETE FROM {table} AS t WHERE ctid = ANY(ARRAY("
         f"SELECT ctid FROM {table} WHERE run_id = :run_id LIMIT :limit)) "

@@ -33,16 +33,19 @@ class Size:
         return self.used / self.rows if self.rows else 1.0
 
 
-def row_bytes(dialect_name: str, table: Table) -> str:
+def row_bytes(connection: Connection, table: Table) -> str:
     """SQL for the bytes of the row ``t`` of a table.
 
     Args:
-        dialect_name: ``sqlite`` or ``postgresql``.
+        connection: To the store, which may be of an older revision.
         table: The table.
     """
-    if dialect_name == "sqlite":
-        return " + ".join(f"coalesce(length(CAST(t.{name} AS BLOB)), 0)" for name in table.c.keys())  # noqa: SIM118
-    return "pg_column_size(t)"
+    if connection.dialect.name != "sqlite":
+        return "pg_column_size(t)"
+    names = connection.execute(
+        text("SELECT name FROM pragma_table_info(:name)"), {"name": table.name}
+    ).scalars()
+    return " + ".join(f"coalesce(length(CAST(t.{name} AS BLOB)), 0)" for name in names)
 
 
 def size_of(connection: Connection) -> Size:

@@ -123,7 +123,7 @@ def _index(connection: Connection, sizes: dict[str, int] | None) -> list[TableSt
 
 
 def _days(connection: Connection, table: Table) -> list[DayStats]:
-    size = row_bytes(connection.dialect.name, table)
+    size = row_bytes(connection, table)
     time = _TIMES.get(table.name, _TIME_OF_RUN)
     joined = "LEFT JOIN workflow_runs AS r ON r.id = t.run_id" if "r." in time else ""
     rows = connection.execute(
