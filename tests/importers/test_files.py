@@ -352,6 +352,24 @@ def test_a_file_is_known_by_what_is_in_it(
     assert read_tables(url) == read_tables(source)
 
 
+def test_a_file_of_an_older_version_can_be_imported(
+    source: str, new_store_url: Callable[[], str], read_tables: ReadTables
+) -> None:
+    """Version 1 did not tell what messages mean."""
+    url, (first, *rows) = written(new_store_url(), []), map(json.loads, exported(source))
+    for row in rows:
+        row.pop("meaning", None)
+
+    imported(url, "\n".join(map(json.dumps, [{**first, "version": 1}, *rows])))
+
+    tables = read_tables(source)
+    for row in tables["node_messages"]:
+        assert row["meaning"] is not None
+        row["meaning"] = None
+    assert tables["node_messages"] != []
+    assert read_tables(url) == tables
+
+
 # --- what was removed ---------------------------------------------------------------------
 
 
