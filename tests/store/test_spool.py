@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
 def test_columns_of_other_versions_are_left_out_or_empty(batch: Batch) -> None:
     text = encoded(batch).replace('"error_message"', '"a_column_of_tomorrow"')
     assert decoded(text).dag_nodes == [node._replace(error_message=None) for node in batch.dag_nodes]
+    text = encoded(batch).replace('"meaning"', '"a_column_of_tomorrow"')
+    assert decoded(text).node_messages == [row._replace(meaning=None) for row in batch.node_messages]
 
 
 def test_batches_are_handed_over_oldest_first_and_removed(spool: Spool, batch: Batch) -> None:
@@ -70,6 +73,25 @@ def test_what_the_store_does_not_take_stays(spool: Spool) -> None:
     assert spool.waiting().batches == 2
     assert spool.drain(lambda batch: taken.append(batch.run_ids)) == 2
     assert taken == [{"0"}, {"1"}, {"2"}]
+
+
+def test_what_this_process_has_put_is_known_from_that_of_others(spool: Spool, batch: Batch) -> None:
+    before = time.time_ns()
+    assert not spool.has_own(before)
+    path = spool.put(batch, 1)
+    assert path is not None
+    assert spool.has_own(time.time_ns() + 1)
+    assert not spool.has_own(before)
+
+    by_another = path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{os.getpid() + 1}-"))
+    path.rename(by_another)
+    by_another.with_name("not one of ours.batch").touch()
+    assert not spool.has_own(time.time_ns() + 1)
+
+    path = spool.put(batch, 1)
+    assert path is not None
+    spool.set_aside(path)
+    assert not spool.has_own(time.time_ns() + 1)
 
 
 def test_nobody_else_can_read_it(spool: Spool, batch: Batch) -> None:
