@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from spandag.export import SpandagSpanExporter, live
 from spandag.export.handed import key_of
 from spandag.export.project import project
+from spandag.export.storing import HEARTBEAT_S
 from spandag.store import StoreError, Writer, schema
 from spandag.store.errors import is_of_the_store
 from spandag.store.spool import Spool, folder_of
@@ -95,16 +96,80 @@ def spool_of(own_spool: Path) -> Callable[[str], Spool]:
     return lambda url: Spool(folder_of(url, own_spool), 10**9)
 
 
-def test_a_flush_waits_for_what_had_no_room_in_memory(
-    store_url: str, start: Callable[[str], Program], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slow_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that takes its time for each batch, and little room to wait in memory."""
+    write = Writer.write
+
+    def slowly(self: Writer, *batch: Any, **how: Any) -> None:
+        time.sleep(0.01)
+        write(self, *batch, **how)
+
+    monkeypatch.setattr(Writer, "write", slowly)
     monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_BACKLOG", "50kB")
+
+
+@pytest.mark.usefixtures("slow_writer")
+def test_a_flush_waits_for_what_had_no_room_in_memory(
+    store_url: str, start: Callable[[str], Program]
+) -> None:
     program = start(store_url)
     with program.tracer.start_as_current_span("one run"):
         for _ in range(3):
-            program.work(3_000)
+            program.work(2_000)
             program.flush(30)
             assert program.stored() == program.spans
+    assert program.exporter._opened()._storing.spool._has_put
+
+
+@pytest.fixture
+def own_files_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much waits on disk that others have put that what is ours has no turn."""
+    monkeypatch.setattr(Spool, "drain", lambda self, write, for_s: 0)
+
+
+@pytest.mark.usefixtures("slow_writer", "own_files_stay")
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_flush_waits_only_while_what_it_waits_for_moves(
+    store_url: str, start: Callable[[str], Program]
+) -> None:
+    program = start(store_url)
+    program.work(2_000)
+    assert 2 < program.flush(30) < 15
+    assert program.exporter._opened()._storing.spool.own()
+
+
+@pytest.mark.usefixtures("slow_writer", "own_files_stay")
+def test_a_shutdown_that_cannot_bring_all_of_it_says_that_it_has_ended(
+    store_url: str, start: Callable[[str], Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_SPANDAG_TIMEOUT", "2500")
+    program = start(store_url)
+    with program.tracer.start_as_current_span("one run"):
+        program.work(2_000)
+        program.flush(0.5)
+        pipeline = program.exporter._opened()
+        time.sleep(HEARTBEAT_S)
+    program.provider.shutdown()
+    assert not any(thread.is_alive() for thread in pipeline._threads)
+    assert pipeline._storing.spool.own()
+    with connected(store_url) as connection:
+        [meta] = connection.execute(select(schema.writers.c.meta)).scalars()
+    assert meta["closed"]
+
+
+@pytest.mark.usefixtures("slow_writer", "own_files_stay")
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_the_end_of_a_program_and_the_shutdown_after_it_take_the_time_of_one(
+    store_url: str, start: Callable[[str], Program]
+) -> None:
+    program = start(store_url)
+    program.work(2_000)
+    pipeline = program.exporter._opened()
+    began = time.monotonic()
+    pipeline.finish(4)
+    pipeline.close(4)
+    assert time.monotonic() - began < 5
 
 
 def ended_span() -> Any:

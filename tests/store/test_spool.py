@@ -6,7 +6,6 @@ import os
 import stat
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -75,23 +74,24 @@ def test_what_the_store_does_not_take_stays(spool: Spool) -> None:
     assert taken == [{"0"}, {"1"}, {"2"}]
 
 
-def test_what_this_process_has_put_is_known_from_that_of_others(spool: Spool, batch: Batch) -> None:
-    before = time.time_ns()
-    assert not spool.has_own(before)
-    path = spool.put(batch, 1)
-    assert path is not None
-    assert spool.has_own(time.time_ns() + 1)
-    assert not spool.has_own(before)
+def test_what_was_put_here_is_known_from_what_others_have(spool: Spool, batch: Batch) -> None:
+    """By no process's id: in a container all of them have the same."""
+    other = Spool(spool.folder, LIMIT)
+    assert spool.own() == frozenset()
+    other.put(batch, 1)
+    (spool.folder / "not one of ours.batch").touch()
+    assert spool.own() == frozenset()
 
-    by_another = path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{os.getpid() + 1}-"))
-    path.rename(by_another)
-    by_another.with_name("not one of ours.batch").touch()
-    assert not spool.has_own(time.time_ns() + 1)
-
-    path = spool.put(batch, 1)
+    path, bad = spool.put(batch, 1), spool.put(batch, 1)
     assert path is not None
-    spool.set_aside(path)
-    assert not spool.has_own(time.time_ns() + 1)
+    assert bad is not None
+    assert spool.own() == {path.name, bad.name}
+    assert len(other.own()) == 1
+
+    spool.set_aside(bad)
+    assert spool.own() == {path.name}
+    spool.take_back(path)
+    assert spool.own() == frozenset()
 
 
 def test_nobody_else_can_read_it(spool: Spool, batch: Batch) -> None:

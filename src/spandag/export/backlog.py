@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from spandag.export.counters import count
 from spandag.export.fates import Fates
@@ -13,6 +14,11 @@ from spandag.export.storing import Storing
 
 # What has waited so long is brought to disk as well, where it outlives this process.
 _COPIED_AFTER_S = 0.5
+# How often it is looked whether what is on disk has come into the store, at first and at least; and how long that is
+# waited for while nothing of it does: much that others have left may come first.
+_LOOK_S = 0.02
+_LOOK_AT_LEAST_S = 0.2
+_NO_PROGRESS_S = 3.0
 
 
 class Backlog:
@@ -120,6 +126,27 @@ class Backlog:
         for handed in list(self._handed):
             if not handed.is_kept:
                 self.spool(handed)
+
+    def wait_for_disk(self, until: float, is_written: Callable[[], bool]) -> None:
+        """Wait until what had no room in memory comes from disk into the store: whoever flushes may want to read it.
+
+        Args:
+            until: By `time.monotonic`.
+            is_written: Whether there is a thread that writes.
+        """
+        spool = self._storing.spool
+        names, pause, moved_at = spool.own(), _LOOK_S, time.monotonic()
+        while (
+            names
+            and (now := time.monotonic()) < min(until, moved_at + _NO_PROGRESS_S)
+            and is_written()
+            and not (self.is_stuck or self._storing.is_in_trouble())
+        ):
+            time.sleep(min(pause, until - now))
+            pause = min(2 * pause, _LOOK_AT_LEAST_S)
+            left = names & spool.own()
+            if len(left) < len(names):
+                names, moved_at = left, time.monotonic()
 
     def copy(self) -> None:
         """Bring what waits for a writer that is held up to disk, where it outlives this process.

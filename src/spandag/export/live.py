@@ -59,7 +59,7 @@ class LiveSpanProcessor(SpanProcessor):
         self.stop()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait until what was handed over is stored, or at least on disk."""
+        """Wait until what was handed over is stored; where the store is away or takes too long, until it is on disk."""
         return self._pipeline is None or self._pipeline.flush(timeout_millis / 1000)
 
 

@@ -33,8 +33,9 @@ FLUSH_S = 0.5
 
 # How long an export waits for a store where nothing depends on it.
 _A_WHILE_S = 0.1
-# How often it is looked whether what is on disk has come into the store.
-_LOOK_S = 0.02
+# How much of the time at the end is for what is there but to write: to say that this process has ended.
+_RESERVE_S = 1.0
+_RESERVE = 1 / 4
 _FEW_FRAMES = 64
 
 
@@ -49,6 +50,10 @@ def _is_near_the_bottom() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _reserve_of(timeout_s: float) -> float:
+    return min(_RESERVE_S, _RESERVE * timeout_s)
 
 
 class Pipeline:
@@ -86,6 +91,8 @@ class Pipeline:
         self._hurry = False
         self._closing = False
         self._close_until = 0.0
+        # When the program wants to be over, once it has said so.
+        self._end_by: float | None = None
         self._generation = 0
         self._drained = 0
         self._threads: list[threading.Thread] = []
@@ -176,31 +183,19 @@ class Pipeline:
         self._inside.add(me)
         try:
             is_kept = self._wait_until_kept(self._hasten(timeout_s), timeout_s)
-            self._wait_for_disk(until)
+            self._backlog.wait_for_disk(until, self._runs)
             return is_kept
         finally:
             self._inside.discard(me)
 
-    def _wait_for_disk(self, until: float) -> None:
-        """Wait until what had no room in memory comes from disk into the store: whoever flushes may want to read it.
-
-        Args:
-            until: By `time.monotonic`.
-        """
-        before_ns = time.time_ns()
-        while (
-            time.monotonic() < until
-            and self._threads
-            and all(thread.is_alive() for thread in self._threads)
-            and not (self._backlog.is_stuck or self._storing.is_in_trouble())
-            and self._storing.spool.has_own(before_ns)
-        ):
-            time.sleep(_LOOK_S)
-
     def finish(self, timeout_s: float) -> None:
-        """As `flush`, where the program ends: wait as well for what is derived aside."""
-        until = time.monotonic() + timeout_s
-        self.flush(timeout_s)
+        """As `flush`, where the program ends: wait as well for what is derived aside.
+
+        What is left of the time is for a `close` that follows.
+        """
+        self._end_by = time.monotonic() + timeout_s
+        until = self._end_by - _reserve_of(timeout_s)
+        self.flush(until - time.monotonic())
         self._storing.finish(until - time.monotonic())
 
     def _wait_until_kept(self, target: int, timeout_s: float) -> bool:
@@ -251,8 +246,12 @@ class Pipeline:
 
     def close(self, timeout_s: float) -> None:
         """Bring everything into the store, or at least on disk, and end."""
-        until = time.monotonic() + timeout_s
-        self.flush(timeout_s)
+        now, reserve = time.monotonic(), _reserve_of(timeout_s)
+        until = now + timeout_s
+        if self._end_by is not None:
+            # The end has begun before; both together take no longer.
+            until = min(until, max(self._end_by, now + reserve))
+        self.flush(until - reserve - now)
         with self._changed:
             self._close_until = until
             self._closing = True
@@ -278,10 +277,10 @@ class Pipeline:
 
     def _start(self) -> bool:
         """Start the threads where they do not run; False where none can be started any more."""
-        if self._threads and all(thread.is_alive() for thread in self._threads):
+        if self._runs():
             return True
         with self._changed:
-            if self._threads and all(thread.is_alive() for thread in self._threads):
+            if self._runs():
                 return True
             if self._closing or self._is_starting:
                 # Whoever is at it was interrupted by this on the same thread.
@@ -303,6 +302,10 @@ class Pipeline:
                 self._is_starting = False
             self._threads = made
         return True
+
+    def _runs(self) -> bool:
+        """Whether the threads run."""
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
     def _work(self, work: Callable[[], None]) -> None:
         me = threading.get_ident()

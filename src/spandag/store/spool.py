@@ -11,6 +11,7 @@ import itertools
 import json
 import math
 import os
+import random
 import re
 import time
 import zlib
@@ -33,7 +34,7 @@ _SUFFIX = ".batch"
 _BAD = ".bad"
 _LOST = ".lost"
 _UNFINISHED = ".part"
-_NAME = re.compile(r"(?P<put_at>[0-9]+)-(?P<pid>[0-9]+)-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
+_NAME = re.compile(r"[0-9]+-(?P<by>[0-9]+)-[0-9]+-(?P<spans>[0-9]+)\.(batch|bad)")
 _FORMAT = 1
 
 # Of a node with what belongs to it, and of an event with its traceback, where they say no more than usual.
@@ -98,10 +99,12 @@ class Spool:
         self.folder = folder
         self.limit = limit
         self.current: Path | None = None
+        # Not the process's id: in a container all of them have the same.
+        self._id = random.getrandbits(63)
+        self._has_put = False
         self._numbers = itertools.count()
         self._size = 0
         self._known_until = 0.0
-        self._has_put = False
 
     def put(self, batch: Batch, spans: int) -> Path | None:
         """Keep a batch.
@@ -116,7 +119,7 @@ class Spool:
         content = zlib.compress(encoded(batch).encode(), 1)
         if self._taken() + len(content) > self.limit:
             return None
-        name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._numbers)}-{spans}"
+        name = f"{time.time_ns():020d}-{self._id}-{next(self._numbers)}-{spans}"
         unfinished, path = self.folder / (name + _UNFINISHED), self.folder / (name + _SUFFIX)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -197,20 +200,12 @@ class Spool:
         with suppress(OSError):
             path.rename(path.with_suffix(_BAD))
 
-    def has_own(self, before_ns: int) -> bool:
-        """Whether batches wait here that this process has put.
-
-        Args:
-            before_ns: Unix nanoseconds before which they were.
-        """
+    def own(self) -> frozenset[str]:
+        """The names of the files that wait here and were put through this object."""
         if not self._has_put:
-            return False
+            return frozenset()
         matches = (_NAME.fullmatch(path.name) for path in self._entries(_SUFFIX))
-        return any(
-            int(match["pid"]) == os.getpid() and int(match["put_at"]) < before_ns
-            for match in matches
-            if match is not None
-        )
+        return frozenset(match[0] for match in matches if match is not None and int(match["by"]) == self._id)
 
     def is_empty(self) -> bool:
         """Whether nothing waits here."""
