@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spandag.export import project as project_module
 from spandag.export.project import project
 from spandag.store.rows import Batch
 
@@ -40,6 +41,26 @@ def test_a_history_that_grows_is_kept_once_and_listed_in_order(recorder: Any) ->
     [first, second] = batch.node_messages
     assert (len(first.hashes), len(second.hashes)) == (32, 48)
     assert second.hashes.startswith(first.hashes)
+
+
+@pytest.mark.parametrize("calls", [True, 7, "calls", {"a": 1}, [], [None, 7], None])
+def test_calls_that_are_none_cost_no_span(projected: Project, calls: object) -> None:
+    message = {"role": "assistant", "tool_calls": calls}
+    batch = projected({"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps([message])})
+    assert len(batch.dag_nodes) == 1
+    assert [json.loads(content) for content in contents(batch, "input")] == [message]
+
+
+def test_what_cannot_be_read_of_what_a_span_says_costs_no_span(
+    projected: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> Any:
+        raise ZeroDivisionError("a mistake of ours")
+
+    monkeypatch.delenv("SPANDAG_STRICT", raising=False)
+    monkeypatch.setattr(project_module, "content_of", fails)
+    batch = projected({"gen_ai.operation.name": "chat", "gen_ai.input.messages": "[]"})
+    assert [node.node_type for node in batch.dag_nodes] == ["llm"]
 
 
 def test_each_direction_has_its_own_list(projected: Project) -> None:

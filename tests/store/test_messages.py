@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spandag.store import messages
 from spandag.store.messages import (
+    MOST_LOOKED_INTO,
     Meanings,
     _canonical,
+    _may_be_otherwise,
+    _renamed,
     _value,
     _without_call_ids,
     _without_ids,
     hash_of,
+    meaning_of,
 )
-from spandag.store.text import to_json
+from spandag.store.text import restored_json, to_json
 
 Message = tuple[bytes, str, str]
 
@@ -31,8 +37,25 @@ def call(call_id: str, arguments: object) -> Message:
     return message("message", to_json({"role": "assistant", "parts": [part]}, canonical=True))
 
 
+def answer(call_id: str | None, response: object) -> Message:
+    part = {"type": "tool_call_response", "response": response}
+    if call_id is not None:
+        part["id"] = call_id
+    return message("message", to_json({"role": "tool", "parts": [part]}, canonical=True))
+
+
+def of_provider(role: str, **said: object) -> Message:
+    return message("message", to_json({"role": role, **said}, canonical=True))
+
+
 def meaning(*messages: Message) -> bytes:
-    return Meanings().of_list(messages)
+    found = Meanings().of_list(messages)
+    assert found is not None
+    return found
+
+
+OPENAI = ("call_aaaaaaaaaaaaaaaaaaaaaaa1", "call_bbbbbbbbbbbbbbbbbbbbbbbb")
+ORDERS = ('{"a":1,"b":2}', '{"b":2,"a":1.0}')
 
 
 @pytest.mark.parametrize(
@@ -42,7 +65,31 @@ def meaning(*messages: Message) -> bytes:
         (call("x1", {"a": 1}), call("x1", {"a": 1.0})),
         (call("x1", {"a": 1, "b": 2}), call("x1", '{"b": 2, "a": 1}')),
         (message("text", '{"a": 1, "b": [2]}'), message("text", '{"b":[2.0],"a":1}')),
-        (message("text", "as call_abcdefgh said"), message("text", "as toolu_12345678 said")),
+        (message("text", "as call_abcdefgh1 said"), message("text", "as toolu_12345678 said")),
+        (message("text", f"as {OPENAI[0]} said"), message("text", f"as {OPENAI[1]} said")),
+        (answer("x1", ORDERS[0]), answer("x2", ORDERS[1])),
+        (answer(OPENAI[0], ORDERS[0]), answer(OPENAI[1], ORDERS[1])),
+        (answer(None, ORDERS[0]), answer(None, ORDERS[1])),
+        (answer(None, {"a": 1}), answer(None, {"a": 1.0})),
+        (answer(OPENAI[0], ORDERS[0]), answer("x1", ORDERS[0])),
+        (answer(None, {"call_abcdefgh1": 1, "call_m": 2}), answer(None, {"call_m": 2, "call_zyxwvuts1": 1})),
+        (answer(OPENAI[0], "nul \x00, mark ␛"), answer("x1", "nul \x00, mark ␛")),
+        (
+            of_provider("tool", tool_call_id="x1", content="nul \x00"),
+            of_provider("tool", tool_call_id=OPENAI[0], content="nul \x00"),
+        ),
+        (
+            of_provider("tool", tool_call_id="x1", content="fine"),
+            of_provider("tool", tool_call_id="x2", content="fine"),
+        ),
+        tuple(
+            of_provider("assistant", tool_calls=[{"id": i, "function": {"name": "f", "arguments": order}}])
+            for i, order in zip(("x1", "x2"), ORDERS, strict=True)
+        ),
+        tuple(
+            of_provider("assistant", tool_calls=[{"id": i, "function": {"name": "f"}} for i in ids])
+            for ids in (OPENAI, OPENAI[::-1])
+        ),
     ],
 )
 def test_what_makes_no_difference_is_no_part_of_the_meaning(one: Message, other: Message) -> None:
@@ -57,9 +104,25 @@ def test_what_makes_no_difference_is_no_part_of_the_meaning(one: Message, other:
     [
         (call("x1", {"a": 1}), call("x1", {"a": 2})),
         (call("x1", {"id": "mars"}), call("x1", {"id": "venus"})),
+        (call("x1", {"a": 2**60}), call("x1", {"a": float(2**60)})),
         (message("text", "[1, 2]"), message("text", "[2, 1]")),
         (message("text", "call_me"), message("text", "call_you")),
+        (message("text", "call_simulation_mars()"), message("text", "call_simulation_venus()")),
+        (message("text", "call_simulation()"), message("text", "call_everything()")),
+        (message("text", "call_simulation1_of()"), message("text", "call_simulation2_of()")),
         (message("text", '{"a":1}'), message("message", '{"a":1}')),
+        (
+            answer("x1", {OPENAI[0]: "mars", OPENAI[1]: "ok"}),
+            answer("x1", {OPENAI[0]: "venus", OPENAI[1]: "ok"}),
+        ),
+        (
+            message("text", json.dumps(dict(zip(OPENAI, ("mars", "ok"), strict=True)))),
+            message("text", json.dumps(dict(zip(OPENAI, ("venus", "ok"), strict=True)))),
+        ),
+        (
+            message("text", "first {} then {}".format(*OPENAI)),
+            message("text", f"first {OPENAI[0]} then {OPENAI[0]}"),
+        ),
     ],
 )
 def test_what_makes_a_difference_is(one: Message, other: Message) -> None:
@@ -85,6 +148,63 @@ def test_what_is_remembered_is_what_was_found_and_no_more_than_some_of_it() -> N
     assert len(meanings._known) < 5_000
 
 
+def test_a_long_history_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    meanings, looked_into = Meanings(), []
+    history = [message("text", f"message {n}") for n in range(6_000)]
+
+    def look(*said: object, most: int) -> bytes | None:
+        looked_into.append(said)
+        return meaning_of(*said, most=most)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(messages, "meaning_of", look)
+    for length in range(5_990, 6_000):
+        meanings.of_list(history[:length])
+
+    assert len(looked_into) == 5_999
+
+
+def test_what_would_take_long_to_look_into_is_not_known_at_once() -> None:
+    long = [f"[{'1.0,' * MOST_LOOKED_INTO}1]", f"[{'1,' * MOST_LOOKED_INTO}1]"]
+    for text in long:
+        assert Meanings().of_list([message("text", "short"), message("text", text)]) is None
+    one, other = (meaning_of(*message("text", text)) for text in long)
+    assert one == other
+    # What it takes no look into has any length.
+    plain = message("text", "call_abcdefgh1 " + "x" * 10 * MOST_LOOKED_INTO)
+    assert Meanings().of_list([plain]) is not None
+
+
+@pytest.mark.parametrize("piece", ["[", '{"a":', '["]",'])
+def test_what_is_deep_is_taken_as_it_is_however_much_the_program_has_allowed_itself(piece: str) -> None:
+    """Python's own limit is all that keeps its parser from ending the process."""
+    code = (
+        "import sys; sys.setrecursionlimit(10**6)\n"
+        "from spandag.store.messages import meaning_of\n"
+        f"text = {piece!r} * 200_000\n"
+        "print(len(meaning_of(bytes(16), 'text', text)), len(meaning_of(bytes(16), 'message', "
+        '\'{"parts":[{"id":"x","type":"tool_call","arguments":\' + text)))'
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.split()) == (0, ["16", "16"]), done.stderr
+
+
+@pytest.mark.parametrize("depth", [50, 99, 101, 900, 980])
+@pytest.mark.parametrize("kind", ["text", "message"])
+def test_the_meaning_is_the_same_wherever_it_is_asked_for(depth: int, kind: str) -> None:
+    """However little of the stack is left there."""
+    deep = "[" * depth + "]" * depth
+    said = (
+        f'{{"b":1,"a":{deep}}}'
+        if kind == "text"
+        else f'{{"parts":[{{"arguments":{deep},"id":"x","type":"tool_call"}}]}}'
+    )
+
+    def below(frames: int) -> bytes:
+        return below(frames - 1) if frames else meaning_of(*message(kind, said))
+
+    assert below(0) == below(100)
+
+
 # Around what can be an id of a call, what can be in its way.
 _PIECES = st.sampled_from(
     ["call_", "toolu_", "chatcmpl-tool-", "abcdefgh", "A1_-", "x", " ", '"', "é", "-", "id", ":", "ten"]
@@ -93,9 +213,7 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES, max_size=12).map("".join))
 def test_ids_are_found_in_texts_as_one_expression_would_find_them(text: str) -> None:
-    ids = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
-
-    assert _without_call_ids(text) == ids.sub("", text)
+    assert _without_call_ids(text) == _renamed(messages._CALL_ID, text)
 
 
 _VALUES = st.recursive(
@@ -105,15 +223,30 @@ _VALUES = st.recursive(
 )
 
 
-@given(_VALUES, st.sampled_from(["arguments", "response", "result", "content"]))
-def test_what_is_not_parsed_would_be_the_same_if_it_were(value: object, key: str) -> None:
+@given(
+    _VALUES,
+    st.sampled_from(["arguments", "response", "result", "content"]),
+    st.sampled_from(["tool_call", "tool_call_response", "text"]),
+    st.booleans(),
+)
+def test_what_is_not_looked_into_would_be_the_same_if_it_were(
+    value: object, key: str, kind: str, has_id: bool
+) -> None:
     """A message's text is taken as it is only where to parse and write it makes no other."""
-    part = {"type": "tool_call", "id": "", "name": "t", "arguments": {}, key: value}
+    part = {"type": kind, "name": "t", key: value, **({"id": ""} if has_id else {})}
     text = to_json({"role": "assistant", "parts": [part]}, canonical=True)
 
-    parsed = to_json(_without_ids(json.loads(text)), canonical=True)
+    if not _may_be_otherwise("message", text):
+        assert restored_json(_without_ids(json.loads(text)), canonical=True) == text
 
-    assert _canonical("message", text) == parsed
+
+@given(_VALUES, st.sampled_from(["message", "text"]))
+def test_what_the_database_leaves_out_means_what_its_hash_says(value: object, kind: str) -> None:
+    text = to_json({"role": "user", "parts": [{"type": "text", "content": value}]}, canonical=True)
+    said = message(kind, text if kind == "message" else f"so: {text}")
+    assert not any(word in said[2] for word in ("call", "toolu_", "chatcmpl-tool-"))
+
+    assert meaning_of(*said) == said[0]
 
 
 @given(

@@ -147,7 +147,8 @@ def _part(part: Any) -> str:
     content = part.get("content")
     if content:
         return shown(content)
-    if calls := part.get("tool_calls"):
+    calls = part.get("tool_calls")
+    if isinstance(calls, list) and calls:
         # As providers write it.
         return "\n".join(_call(call) for call in calls)
     return f"[{part.get('modality') or kind or 'empty'}]"

@@ -131,7 +131,8 @@ class _Projection:
             values = {key: said[key] for key in _CONTENT & said.keys()}
             for key in values:
                 attributes.pop(key, None)
-            content = content_of(values, scrub=scrub)
+            with guard("read what a span says"):
+                content = content_of(values, scrub=scrub)
 
         node_type = node_type_of(said)
         started_at = time_ns(span.start_time)
@@ -350,7 +351,7 @@ def _add_messages(batch: Batch, node: NodeRow, content: Content, said: Mapping[s
         for entry in entries:
             batch.messages[run_id, entry.hash] = MessageRow(run_id, *entry)
         hashes = b"".join(entry.hash for entry in entries)
-        meaning = _meanings.of_list((entry.hash, entry.format, entry.content) for entry in entries)
+        meaning = _meanings.of_list([(entry.hash, entry.format, entry.content) for entry in entries])
         batch.node_messages.append(
             NodeMessagesRow(
                 run_id, node.id, direction, hashes, *between.get(direction, (None, None)), meaning

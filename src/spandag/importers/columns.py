@@ -141,10 +141,6 @@ def _hash(value: Any) -> bytes:
     return digest
 
 
-def _meaning(value: Any) -> bytes:
-    return b"" if value == "" else _hash(value)
-
-
 def _hashes(value: Any) -> bytes:
     digests = _bytes(value)
     if len(digests) % HASH_SIZE:
@@ -177,7 +173,6 @@ _BY_NAME: dict[str, Check] = {
     "branch_node_id": _node_id,
     "messages.hash": _hash,
     "node_messages.hashes": _hashes,
-    "node_messages.meaning": _meaning,
     "input_tokens": _count,
     "output_tokens": _count,
     "cache_read_tokens": _count,
@@ -187,7 +182,11 @@ _BY_NAME: dict[str, Check] = {
 }
 
 CHECKS: dict[str, list[tuple[str, Check]]] = {
-    table.name: [(name, _checked(table, name)) for name in schema.fact_columns(table)]
+    table.name: [
+        (name, _checked(table, name))
+        for name in schema.fact_columns(table)
+        if name not in schema.computed_columns(table)
+    ]
     for table in FACT_TABLES
 }
-"""By table its columns in order, and what makes a value of each from the JSON of it."""
+"""By table the columns that a file carries in order, and what makes a value of each from the JSON of it."""

@@ -11,8 +11,17 @@ from spandag.importers.columns import CHECKS, WrongRowError
 from spandag.importers.lines import Lines, shown
 from spandag.query.export_jsonl import FORMAT, VERSION
 from spandag.store import rows
-from spandag.store.messages import hash_of
-from spandag.store.rows import DERIVED_EDGES, MESSAGE, RECORDED, Batch, EventRow, MessageRow
+from spandag.store.messages import MOST_LOOKED_INTO, hash_of, hashes_of, meaning_of, meaning_of_list
+from spandag.store.rows import (
+    DERIVED_EDGES,
+    HASH_SIZE,
+    MESSAGE,
+    RECORDED,
+    Batch,
+    EventRow,
+    MessageRow,
+    NodeMessagesRow,
+)
 
 _AT_ONCE = 5000
 _HEX = frozenset("0123456789abcdef")
@@ -40,6 +49,7 @@ def batches_of(lines: Lines) -> Iterator[Batch]:
     """
     run_id: str | None = None
     batch, size, count, number = Batch(), 0, 0, 0
+    meanings: dict[bytes, bytes | None] = {}
     for number, line in lines.numbered():
         said = lines.parsed(line, number)
         if not isinstance(said, dict):
@@ -48,7 +58,7 @@ def batches_of(lines: Lines) -> Iterator[Batch]:
             if run_id is None:
                 raise lines.problem("a row comes before the line that says of which run it is", number)
             try:
-                _add(batch, said, run_id)
+                _add(batch, said, run_id, meanings)
             except WrongRowError as error:
                 raise lines.problem(str(error), number) from error
             size, count = size + 1, count + 1
@@ -66,6 +76,7 @@ def batches_of(lines: Lines) -> Iterator[Batch]:
                 raise lines.problem(f"run {run_id} breaks off before it", number)
             run_id, count = _begun(lines, said, number), 0
             batch.run_ids.add(run_id)
+            meanings.clear()
         else:
             raise lines.problem("it is neither a row nor the beginning or end of a run", number)
     if run_id is not None:
@@ -92,7 +103,8 @@ def _begun(lines: Lines, said: Mapping[str, Any], number: int) -> str:
     return run_id
 
 
-def _add(batch: Batch, said: dict[str, Any], run_id: str) -> None:
+def _add(batch: Batch, said: dict[str, Any], run_id: str, meanings: dict[bytes, bytes | None]) -> None:
+    """Add a row to a batch; what the messages of its run mean is remembered for the lists that come after them."""
     name = said.pop("table")
     row_of = _ROWS.get(name) if isinstance(name, str) else None
     if row_of is None:
@@ -100,13 +112,18 @@ def _add(batch: Batch, said: dict[str, Any], run_id: str) -> None:
     values = [check(said.pop(column, None)) for column, check in CHECKS[name]]
     if said:
         raise WrongRowError(f"{name} has no column {shown(next(iter(said)))}")
-    row = row_of(*values)
+    row = row_of(*values, None) if name == "node_messages" else row_of(*values)
     if row.run_id != run_id:
         raise WrongRowError(f"it is of run {row.run_id}, not of {run_id}")
     if isinstance(row, MessageRow):
         _check_message(row)
         batch.messages[row.run_id, row.hash] = row
+        meanings[row.hash] = meaning_of(row.hash, row.format, row.content, most=MOST_LOOKED_INTO)
         return
+    if isinstance(row, NodeMessagesRow):
+        known = [meaning for each in hashes_of(row.hashes) if (meaning := meanings.get(each)) is not None]
+        if len(known) * HASH_SIZE == len(row.hashes):
+            row = row._replace(meaning=meaning_of_list(known))
     # Rows that the derivation makes would be in its way.
     if name == "dag_edges" and row.dependency_type in DERIVED_EDGES:
         raise WrongRowError(f"edges of type {row.dependency_type} are derived")

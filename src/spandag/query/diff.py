@@ -146,7 +146,8 @@ def diff(store: Store, a: str, b: str | None = None, *, limit: int | None = 20) 
     """Two attempts, forks, or any two runs or nodes, aligned by structure.
 
     Nodes belong together that have the same type and name among their siblings, in order; iterations
-    by their number; model calls whatever the model. Content is compared by its hashes.
+    by their number; model calls whatever the model. Content is compared by what it
+    means: ids of tool calls and the order of JSON's keys make no difference.
 
     Args:
         store: Where they are.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TypeVar, cast
+from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from spandag.query.align import common
 from spandag.query.node import Message
@@ -17,7 +16,7 @@ from spandag.query.text import decoded, parsed
 from spandag.semconv import NodeType
 from spandag.store import schema
 from spandag.store.facts import read_meanings
-from spandag.store.messages import meaning_of, meaning_of_list
+from spandag.store.messages import SQL_MAY_BE_OTHERWISE, hashes_of, meaning_of, meaning_of_list
 
 INPUT = "input"
 PROMPT = "prompt"
@@ -26,8 +25,6 @@ OUTPUT = "output"
 
 DIRECTIONS = ("system", "tools", "input", "output")
 
-# Of many hashes faster than to cut them out one by one.
-_EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _AT_ONCE = 2_000
 _SILENT: Mapping[str, bytes] = {}
 _AS_MESSAGE = "message"
@@ -101,17 +98,22 @@ class Contents:
     ) -> None:
         self._connection = connection
         self._runs = (run_a, run_b)
-        lists_a = self._read(run_a)
-        lists_b = lists_a if run_a == run_b else self._read(run_b)
+        lists_a = read_meanings(connection, run_a)
+        lists_b = lists_a if run_a == run_b else read_meanings(connection, run_b)
         self.has_a, self.has_b = bool(lists_a), bool(lists_b)
-        self._said = (_by_direction(lists_a, nodes_a), _by_direction(lists_b, nodes_b))
+        self._said: tuple[Said, Said] = ({}, {})
+        if self.has_a and self.has_b:
+            self._said = (
+                self._by_direction(run_a, lists_a, nodes_a),
+                self._by_direction(run_b, lists_b, nodes_b),
+            )
 
     def said(self) -> tuple[Said, Said]:
         """What both sides said; neither ids of tool calls nor the order of JSON's keys make a difference to it.
 
         Nothing where not both runs have content.
         """
-        return self._said if self.has_a and self.has_b else ({}, {})
+        return self._said
 
     def changes(self, pairs: Sequence[tuple[str, str, str]]) -> list[list[ContentChange]]:
         """For each pair of nodes what is not the same, with whole texts.
@@ -164,24 +166,24 @@ class Contents:
                     found[-1].append((what_of(node_type, direction), direction, len(same), gaps))
         return found
 
-    def _read(self, run_id: str) -> list[tuple[str, str, bytes]]:
-        """For each node and direction of a run what its messages mean."""
-        read = read_meanings(self._connection, run_id)
-        unknown = {node_id for node_id, _, meaning in read if meaning is None}
-        if not unknown:
-            return cast("list[tuple[str, str, bytes]]", read)
-        lists = self._lists(run_id, unknown)
-        meanings = self._meanings(run_id, set(chain.from_iterable(lists.values())))
-        return [
-            (
-                node_id,
-                direction,
-                meaning_of_list([meanings.get(h, h) for h in lists.get((node_id, direction), ())])
-                if meaning is None
-                else meaning,
-            )
-            for node_id, direction, meaning in read
-        ]
+    def _by_direction(
+        self, run_id: str, lists: Iterable[tuple[str, str, bytes | None]], node_ids: Collection[str] | None
+    ) -> Said:
+        found: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+        unknown: list[tuple[str, str]] = []
+        if node_ids is not None:
+            lists = [each for each in lists if each[0] in node_ids]
+        for node_id, direction, meaning in lists:
+            if meaning is None:
+                unknown.append((node_id, direction))
+            else:
+                found[direction][node_id] = meaning
+        hashes = self._lists(run_id, {node_id for node_id, _ in unknown})
+        meanings = self._meanings(run_id, {each for key in unknown for each in hashes.get(key, ())})
+        for node_id, direction in unknown:
+            meant = [meanings.get(each, each) for each in hashes.get((node_id, direction), ())]
+            found[direction][node_id] = meaning_of_list(meant)
+        return dict(found)
 
     def _lists(self, run_id: str, node_ids: Collection[str]) -> dict[tuple[str, str], list[bytes]]:
         """By node and direction the hashes of its messages."""
@@ -192,13 +194,16 @@ class Contents:
             for node_id, direction, hashes in self._connection.execute(
                 statement.where(table.c.node_id.in_(some))
             ):
-                found[node_id, direction] = _EACH_HASH.findall(hashes)
+                found[node_id, direction] = hashes_of(hashes)
         return found
 
     def _meanings(self, run_id: str, hashes: Collection[bytes]) -> dict[bytes, bytes]:
-        """What messages mean, by their hashes; no text is kept."""
+        """What messages mean, by their hashes, where it is not what the hash says; no text is kept."""
         table = schema.messages
-        statement = select(table.c.hash, table.c.format, table.c.content).where(table.c.run_id == run_id)
+        may_be_otherwise = SQL_MAY_BE_OTHERWISE[self._connection.dialect.name]
+        statement = select(table.c.hash, table.c.format, table.c.content).where(
+            table.c.run_id == run_id, text(f"({may_be_otherwise})")
+        )
         found: dict[bytes, bytes] = {}
         for some in _in_parts(hashes):
             for digest, kind, content in self._connection.execute(statement.where(table.c.hash.in_(some))):
@@ -220,15 +225,6 @@ class Contents:
 _Key = TypeVar("_Key", str, bytes)
 _Text = tuple[str | None, str, str]
 _Gap = tuple[list[bytes], list[bytes]]
-
-
-def _by_direction(lists: Iterable[tuple[str, str, bytes]], node_ids: Collection[str] | None) -> Said:
-    found: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
-    if node_ids is not None:
-        lists = [each for each in lists if each[0] in node_ids]
-    for node_id, direction, meaning in lists:
-        found[direction][node_id] = meaning
-    return dict(found)
 
 
 def _in_parts(keys: Collection[_Key]) -> Iterable[list[_Key]]:

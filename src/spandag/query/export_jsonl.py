@@ -3,7 +3,8 @@
 First comes a line that says what follows (``format``, ``version``, ``spandag``, ``run_id``), then a line for
 each row under the column names of the store, with the ``table`` that it is of, then one that says how many
 there were (``end``, ``rows``). What is NULL is left out. Text is in the form in which the store keeps it
-(`spandag.store.text`), hashes are hexadecimal. What is derived is not there: whoever imports it derives it anew.
+(`spandag.store.text`), hashes are hexadecimal. What is derived, or follows from other columns, is not there: whoever
+imports it makes it anew.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from spandag.store.statements import FACT_TABLES
 FORMAT = "spandag-jsonl"
 """Value of ``format`` in the first line of a run."""
 
-VERSION = 2
+VERSION = 1
 """Value of ``version``: the newest that this spandag writes and reads."""
 
 
@@ -48,11 +49,12 @@ def _rows(connection: Connection, run_id: str) -> Iterator[str]:
     for table in FACT_TABLES:
         start = f'{{"table":"{table.name}"'
         columns = [(name, *_kind(table, name)) for name in schema.fact_columns(table)]
+        computed = schema.computed_columns(table)
         running = _running_writers(connection, run_id) if table is schema.dag_nodes else frozenset()
         for row in rows_of_run(connection, table, run_id):
             parts = [start]
             for (name, is_json, plain), value in zip(columns, row, strict=True):
-                if value is None or (name == "writer_id" and value in running):
+                if value is None or name in computed or (name == "writer_id" and value in running):
                     continue
                 parts.append(f'"{name}":{value if is_json else json_text(plain(value))}')
             # What is JSON in the store has such characters as they are.

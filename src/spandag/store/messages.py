@@ -8,38 +8,61 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
 from spandag.store.rows import HASH_SIZE, MESSAGE
-from spandag.store.text import to_json
+from spandag.store.text import restored_json, to_json
 
 # Each takes about 200 bytes.
 _MOST_REMEMBERED = 4_096
+# That takes a millisecond or two, and twenty where its numbers are written oddly.
+MOST_LOOKED_INTO = 32_768
+"""Characters of a message that is looked into while a program runs."""
+# How deep JSON may be that is looked into. How deep Python could go is a matter of the stack, and where a program has
+# allowed itself more than there is, of life and death.
+_DEEPEST = 100
 # From there on not every whole number is a float of its own.
 _MOST_EXACT = 2**53
+# Of many hashes faster than to cut them out one by one.
+_EACH_HASH = re.compile(rb".{16}", re.DOTALL)
 _JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
 # How JSON begins in which something can have another order, also where it is quoted once more.
 _JSON_BEGINS = ("{", "[", '"{', '"[')
+# As OpenAI makes them: with a digit, or long. A function's name, such as call_simulation_mars, is none.
+_OPENAI = "(?=[A-Za-z-]*[0-9]|[A-Za-z-]{20})[A-Za-z0-9-]{8,}(?![A-Za-z0-9_-])"
 # As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
-_CALL_ID = re.compile(r"\b(?:call_|toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{8,}")
+_CALL_ID = re.compile(rf"\b(?:call_{_OPENAI}|(?:toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{{8,}})")
 # The first kind of them only. What begins with a word is found many times as fast.
-_OPENAI_ID = re.compile(r"call_(?<!\wcall_)[A-Za-z0-9_-]{8,}")
+_OPENAI_ID = re.compile(rf"call_(?<!\wcall_){_OPENAI}")
 _OTHER_ID = re.compile(r'id":(?!"")(?:(?<="id":)|(?<="tool_call_id":))')
 # How any whole number begins that is not written as one.
 _MAYBE_WHOLE = re.compile(r"\.0|[0-9][eE]")
 # A message has its keys in order already, but for one that an id was taken out of; in the arguments and results
-# of its calls there may be whole numbers with a point, JSON in a text, and what is escaped in the store.
+# of its calls there may be whole numbers with a point, and JSON in a text.
 _WHOLE_NUMBER = re.compile(r"\.0(?![0-9])")
 _JSON_IN_TEXT = re.compile(r'":"(?:\\")?[{\[]')
-_ESCAPE, _EMPTY_KEY = "␛", '"":'
+_JSON_OF_CALL = re.compile(r'"(?:arguments|response|result)":')
+_KEY_WAS_ID = re.compile(r'"(?:#[0-9]+)?":')
+_STRING_OR_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]+|[\]}]+', re.DOTALL)
 # What orjson reads or writes otherwise than `to_json`, with whatever else looks like it: numbers that are not
 # whole and small, escapes.
 _NOT_SIMPLE = re.compile(r"[0-9](?:\.[0-9]|[eE][-+0-9]|[0-9]{15})|-0|\\")
+
+_SQL_IS_JSON = f"format <> '{MESSAGE}' AND (substr(content, 1, 1) IN ('{{', '[') OR substr(content, 1, 2) IN ('\"{{', '\"['))"
+
+SQL_MAY_BE_OTHERWISE = {
+    # Twice as fast as LIKE.
+    "sqlite": "content GLOB '*call*' OR content GLOB '*toolu_*' OR content GLOB '*chatcmpl-tool-*'"
+    f" OR ({_SQL_IS_JSON})",
+    "postgresql": "strpos(content, 'call') > 0 OR strpos(content, 'toolu_') > 0"
+    f" OR strpos(content, 'chatcmpl-tool-') > 0 OR ({_SQL_IS_JSON})",
+}
+"""By database what is true of all messages that do not mean what their hash says."""
 
 
 class Meanings:
@@ -48,20 +71,27 @@ class Meanings:
     def __init__(self) -> None:
         self._known: dict[bytes, bytes] = {}
 
-    def of_list(self, messages: Iterable[tuple[bytes, str, str]]) -> bytes:
+    def of_list(self, messages: Sequence[tuple[bytes, str, str]]) -> bytes | None:
         """What a list of messages means: `meaning_of_list`.
 
         Args:
             messages: Hash, format and content of each, as the store keeps them.
+
+        Returns:
+            None where it would take long to find out.
         """
         known = self._known
-        if len(known) > _MOST_REMEMBERED:
+        # A history that is longer than that is repeated as well.
+        if len(known) > _MOST_REMEMBERED + 2 * len(messages):
             known.clear()
         found = []
         for digest, kind, content in messages:
             meaning = known.get(digest)
             if meaning is None:
-                meaning = known[digest] = meaning_of(digest, kind, content)
+                meaning = meaning_of(digest, kind, content, most=MOST_LOOKED_INTO)
+                if meaning is None:
+                    return None
+                known[digest] = meaning
             found.append(meaning)
         return meaning_of_list(found)
 
@@ -76,15 +106,31 @@ def hash_of(kind: str, content: str) -> bytes:
     return blake2b(content.encode(), digest_size=HASH_SIZE, person=kind.encode()).digest()
 
 
-def meaning_of(digest: bytes, kind: str, content: str) -> bytes:
+@overload
+def meaning_of(digest: bytes, kind: str, content: str) -> bytes: ...
+
+
+@overload
+def meaning_of(digest: bytes, kind: str, content: str, *, most: int) -> bytes | None: ...
+
+
+def meaning_of(digest: bytes, kind: str, content: str, *, most: int | None = None) -> bytes | None:
     """What a message means: the same bytes for all that mean the same.
 
     Args:
         digest: Its `hash_of`, which is its meaning too where it is written as all that mean the same are.
         kind: Its format.
         content: As the store keeps it.
+        most: How many characters it may have, where it has to be looked into.
+
+    Returns:
+        None where it has more.
     """
-    meant = _canonical(kind, _without_call_ids(content))
+    meant = _without_call_ids(content)
+    if _may_be_otherwise(kind, meant):
+        if most is not None and len(meant) > most:
+            return None
+        meant = _canonical(kind, meant)
     return digest if meant == content else hash_of(kind, meant)
 
 
@@ -97,35 +143,80 @@ def meaning_of_list(meanings: Sequence[bytes]) -> bytes:
     return blake2b(b"".join(meanings), digest_size=HASH_SIZE, person=b"list").digest()
 
 
+def hashes_of(hashes: bytes) -> list[bytes]:
+    """The hashes that a list of messages is kept as, in order."""
+    return [hashes] if len(hashes) == HASH_SIZE else _EACH_HASH.findall(hashes)
+
+
 def _without_call_ids(content: str) -> str:
     if "toolu_" in content or "chatcmpl-tool-" in content:
-        return _CALL_ID.sub("", content)
-    return _OPENAI_ID.sub("", content) if "call_" in content else content
+        return _renamed(_CALL_ID, content)
+    return _renamed(_OPENAI_ID, content) if "call_" in content else content
+
+
+def _renamed(ids: re.Pattern[str], content: str) -> str:
+    """A message without ids that are told by themselves: nothing for the first, a number for each other one."""
+    names: dict[str, str] = {}
+
+    def name(match: re.Match[str]) -> str:
+        return names.setdefault(match[0], f"#{len(names) + 1}" if names else "")
+
+    return ids.sub(name, content)
+
+
+def _may_be_otherwise(kind: str, content: str) -> bool:
+    """Whether a message without such ids is possibly not written as `_canonical` would."""
+    if kind != MESSAGE:
+        return content.startswith(_JSON_BEGINS)
+    # What else makes no difference is told by where it stands, which takes longer to find out.
+    return _OTHER_ID.search(content) is not None or (
+        _JSON_OF_CALL.search(content) is not None
+        and (
+            _WHOLE_NUMBER.search(content) is not None
+            or _JSON_IN_TEXT.search(content) is not None
+            or _KEY_WAS_ID.search(content) is not None
+        )
+    )
 
 
 def _canonical(kind: str, content: str) -> str:
     """A message, as all that mean the same are written; ids that are told by themselves are taken out already."""
-    # What else makes no difference is told by where it stands, which takes longer to find out.
-    if kind == MESSAGE:
-        if _OTHER_ID.search(content) or ('"arguments":' in content and _may_be_otherwise(content)):
-            with suppress(ValueError, RecursionError):
-                return to_json(_without_ids(json.loads(content)), canonical=True)
-    elif content.startswith(_JSON_BEGINS):
-        if content[0] != '"' and content.isascii() and not _NOT_SIMPLE.search(content):
-            with suppress(ValueError, TypeError):
-                return orjson.dumps(orjson.loads(content), option=orjson.OPT_SORT_KEYS).decode()
-        return to_json(_value(content), canonical=True)
-    return content
+    with suppress(ValueError, TypeError, RecursionError):
+        if kind == MESSAGE:
+            return restored_json(_without_ids(_parsed(content)), canonical=True)
+        if (
+            content[0] != '"'
+            and content.isascii()
+            and not _NOT_SIMPLE.search(content)
+            and not _is_deep(content)
+        ):
+            return orjson.dumps(orjson.loads(content), option=orjson.OPT_SORT_KEYS).decode()
+    return content if kind == MESSAGE else to_json(_value(content), canonical=True)
 
 
-def _may_be_otherwise(content: str) -> bool:
-    """Whether a message without ids is possibly not written as it would be by `to_json`, values and all."""
-    return (
-        _WHOLE_NUMBER.search(content) is not None
-        or _JSON_IN_TEXT.search(content) is not None
-        or _ESCAPE in content
-        or _EMPTY_KEY in content
-    )
+def _parsed(text: str) -> Any:
+    """What JSON means.
+
+    Raises:
+        ValueError: It is none, or too deep.
+    """
+    if _is_deep(text):
+        raise ValueError("it is too deep")
+    return json.loads(text)
+
+
+def _is_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    depth = 0
+    for match in _STRING_OR_BRACKETS.finditer(text):
+        if text[match.start()] in "[{":
+            depth += len(match[0])
+            if depth > _DEEPEST:
+                return True
+        elif text[match.start()] != '"':
+            depth -= len(match[0])
+    return False
 
 
 def _without_ids(message: Any) -> Any:
@@ -164,7 +255,7 @@ def _value(given: Any) -> Any:
         if not isinstance(given, str):
             return _with_whole_numbers(given)
         if given.startswith(_JSON_BEGINS):
-            value = json.loads(given)
+            value = _parsed(given)
             return _value(value) if isinstance(value, str) or _MAYBE_WHOLE.search(given) else value
     return given
 

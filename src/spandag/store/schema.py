@@ -83,8 +83,10 @@ def _key(name: str, comment: str, kind: Any = Text, *, values: Sequence[str] = (
     )
 
 
-def _fact(name: str, kind: Any, comment: str, *, values: Sequence[str] = (), **options: Any) -> Column[Any]:
-    return Column(name, kind, comment=comment, info={"values": values}, **options)
+def _fact(
+    name: str, kind: Any, comment: str, *, values: Sequence[str] = (), computed: bool = False, **options: Any
+) -> Column[Any]:
+    return Column(name, kind, comment=comment, info={"values": values, "computed": computed}, **options)
 
 
 def _derived(name: str, kind: Any, comment: str, **options: Any) -> Column[Any]:
@@ -342,7 +344,8 @@ node_messages = Table(
         "meaning",
         LargeBinary,
         "the same for lists that mean the same: but for ids of tool calls and how JSON is written; "
-        "NULL where an older version wrote it",
+        "NULL where it is not known",
+        computed=True,
     ),
     comment="Which messages went into and came out of a node.",
 )
@@ -394,6 +397,11 @@ settings = Table(
 def fact_columns(table: Table) -> list[str]:
     """The columns that a write of facts fills, keys included, in order."""
     return [column.name for column in table.columns if not column.info.get("derived")]
+
+
+def computed_columns(table: Table) -> list[str]:
+    """Of those the columns that whoever writes makes from others, so that no file carries them."""
+    return [column.name for column in table.columns if column.info.get("computed")]
 
 
 def derived_columns(table: Table) -> list[str]:

@@ -90,17 +90,18 @@ def to_json(value: object, *, canonical: bool = False) -> str:
     return _with_plain_numbers(text)
 
 
-def restored_json(value: object) -> str:
+def restored_json(value: object, *, canonical: bool = False) -> str:
     """JSON that the store has kept before, in the form in which it keeps it.
 
     Args:
         value: What was parsed of it; its text is escaped already, and stays so.
+        canonical: Sort the keys, so that equal values give equal text.
 
     Raises:
         ValueError: No store keeps that: NUL, lone surrogates, NaN, infinity, or what is nested too deeply.
     """
     try:
-        text = _encode_json(value)
+        text = (_encode_canonical if canonical else _encode_json)(value)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if _ESCAPED_NUL in text or not (text.isascii() or not _UNSTORABLE.search(text)):

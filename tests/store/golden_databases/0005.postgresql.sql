@@ -1542,7 +1542,7 @@ UPDATE spandag_version SET version_num = '0004' WHERE version_num = '0003';
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
 
 ALTER TABLE node_messages ADD COLUMN meaning BYTEA;
-COMMENT ON COLUMN node_messages.meaning IS 'the same for lists that mean the same: but for ids of tool calls and how JSON is written; NULL where an older version wrote it';
+COMMENT ON COLUMN node_messages.meaning IS 'the same for lists that mean the same: but for ids of tool calls and how JSON is written; NULL where it is not known';
 COMMENT ON COLUMN workflow_runs.derived_version IS 'facts_version last derived; negative while a large run is written';
 UPDATE spandag_version SET version_num = '0005' WHERE version_num = '0004';
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
@@ -1591,7 +1591,7 @@ INSERT INTO sessions (id, name, task, user_id, started_at, last_active_at, statu
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT DO NOTHING;
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '000000000000000d', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
 INSERT INTO span_links (run_id, node_id, seq, linked_run_id, linked_span_id, link_type, attributes) VALUES ('0000000000000000000000000000000a', '0000000000000010', 0, '0000000000000000000000000000000a', '0000000000000007', 'redo_of', '{"spandag.link.type":"redo_of"}');
-INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795829537698000000, 'asked', 1);
+INSERT INTO tombstones (run_id, pruned_at, reason, nodes) VALUES ('0000000000000000000000000000000b', 1795842865596000000, 'asked', 1);
 INSERT INTO workflow_runs (id, root_node_id, name, task, status, started_at, ended_at, session_id, user_id, branch_parent_id, is_branch, branch_depth, root_run_id, facts_version, derived_version, meta) VALUES ('0000000000000000000000000000000a', '0000000000000001', 'report', 'find the law', 'completed', 0, 100000000000, 'alice', NULL, NULL, false, 0, '0000000000000000000000000000000a', 1, 1, NULL);
 
 COMMIT;

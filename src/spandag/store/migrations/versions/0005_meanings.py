@@ -26,7 +26,7 @@ def upgrade() -> None:
             sa.LargeBinary(),
             nullable=True,
             comment="the same for lists that mean the same: but for ids of tool calls and how JSON is written; "
-            "NULL where an older version wrote it",
+            "NULL where it is not known",
         ),
     )
     comment(1)

@@ -10,7 +10,7 @@
 BEGIN;
 
 ALTER TABLE node_messages ADD COLUMN meaning BYTEA;
-COMMENT ON COLUMN node_messages.meaning IS 'the same for lists that mean the same: but for ids of tool calls and how JSON is written; NULL where an older version wrote it';
+COMMENT ON COLUMN node_messages.meaning IS 'the same for lists that mean the same: but for ids of tool calls and how JSON is written; NULL where it is not known';
 COMMENT ON COLUMN workflow_runs.derived_version IS 'facts_version last derived; negative while a large run is written';
 UPDATE spandag_version SET version_num = '0005' WHERE version_num = '0004';
 INSERT INTO settings (key, value) VALUES ('needs_spandag', '"0.1.0"') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
