@@ -20,6 +20,7 @@ from spandag.query.export_rows import AT_ONCE, rows_of_nodes
 from spandag.query.text import decoded, json_text, parsed
 from spandag.semconv import NodeType, Outcome
 from spandag.store import Store, schema
+from spandag.store.messages import hashes_of
 from spandag.store.rows import RECORDED, EventRow, LinkRow, NodeMessagesRow, NodeRow
 
 FIRST_LINE = '{"resourceSpans":['
@@ -151,14 +152,14 @@ def _details(connection: Connection, run_id: str, node_ids: Sequence[str]) -> _D
     messages = _messages(connection, run_id, of_nodes)
     for of_node in of_nodes:
         details.said[of_node.node_id][of_node.direction] = [
-            messages[digest] for digest in _hashes(of_node.hashes) if digest in messages
+            messages[digest] for digest in hashes_of(of_node.hashes) if digest in messages
         ]
     return details
 
 
 def _messages(connection: Connection, run_id: str, of_nodes: Iterable[NodeMessagesRow]) -> dict[bytes, Said]:
     table = schema.messages
-    wanted = sorted({digest for row in of_nodes for digest in _hashes(row.hashes)})
+    wanted = sorted({digest for row in of_nodes for digest in hashes_of(row.hashes)})
     found: dict[bytes, Said] = {}
     for start in range(0, len(wanted), AT_ONCE):
         rows = connection.execute(
@@ -168,10 +169,6 @@ def _messages(connection: Connection, run_id: str, of_nodes: Iterable[NodeMessag
         )
         found.update((bytes(digest), Said(kind, content)) for digest, kind, content in rows)
     return found
-
-
-def _hashes(hashes: bytes) -> list[bytes]:
-    return [bytes(hashes[start : start + 16]) for start in range(0, len(hashes), 16)]
 
 
 def _span(row: NodeRow, details: _Details, known: int) -> dict[str, Any]:

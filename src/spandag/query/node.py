@@ -16,9 +16,9 @@ from spandag.query.tree import tree_of_rows
 from spandag.query.tree_node import TreeNode
 from spandag.store import Store, load_run, schema
 from spandag.store.facts import tree_rows
+from spandag.store.messages import hashes_of
 from spandag.store.records import CostRecord, EventRecord
 
-_HASH_BYTES = 16
 _AS_MESSAGE = "message"
 
 
@@ -171,7 +171,7 @@ def _messages(connection: Connection, run_id: str, node_id: str) -> list[Message
     order = {"system": 0, "tools": 1, "input": 2, "output": 3}
     result = []
     for row in sorted(rows, key=lambda row: order.get(row.direction, len(order))):
-        hashes = [bytes(row.hashes[i : i + _HASH_BYTES]) for i in range(0, len(row.hashes), _HASH_BYTES)]
+        hashes = hashes_of(row.hashes)
         found = {
             bytes(message.hash): message
             for message in connection.execute(

@@ -13,9 +13,8 @@ from spandag.query.matching import Wanted
 from spandag.query.search_filter import Filter
 from spandag.query.search_runs import Candidate
 from spandag.store import schema
+from spandag.store.messages import hashes_of
 from spandag.store.rows import BRANCH_POINT_PREFIX
-
-_HASH_BYTES = 16
 
 
 class Suspect(NamedTuple):
@@ -158,8 +157,7 @@ class Suspects:
             # A node that is not asked for must not keep a message from the first one that is.
             if not to_come or not self._filters.holds(row):
                 continue
-            blob = bytes(hashes)
-            here = {blob[i : i + _HASH_BYTES] for i in range(0, len(blob), _HASH_BYTES)} & to_come
+            here = to_come.intersection(hashes_of(hashes))
             to_come -= here
             if here and self._is_after(run_id, started_at, node_id):
                 found[run_id, node_id, started_at] += [(direction, digest) for digest in sorted(here)]

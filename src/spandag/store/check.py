@@ -12,8 +12,9 @@ from spandag.config import Settings, absolute_url, as_url
 from spandag.semconv import NodeType
 from spandag.store import schema, text_index
 from spandag.store.admin import Inspected, inspected
+from spandag.store.messages import hashes_of
 from spandag.store.prunable import dropped_by
-from spandag.store.rows import DERIVED_EDGES, HASH_SIZE
+from spandag.store.rows import DERIVED_EDGES
 from spandag.store.shape import differences, shape_at, shape_of
 from spandag.store.spool import Spool, folder_of
 from spandag.store.statements import FACT_TABLES
@@ -238,7 +239,5 @@ def _lost_messages(connection: Connection) -> int:
     for run_id in connection.execute(select(manifests.c.run_id).distinct()).scalars().all():
         stored = set(connection.execute(select(messages.c.hash).where(messages.c.run_id == run_id)).scalars())
         for hashes in connection.execute(select(manifests.c.hashes).where(manifests.c.run_id == run_id)):
-            blob = bytes(hashes[0])
-            named = {blob[start : start + HASH_SIZE] for start in range(0, len(blob), HASH_SIZE)}
-            lost += not named <= stored
+            lost += not stored.issuperset(hashes_of(hashes[0]))
     return lost

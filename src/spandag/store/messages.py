@@ -29,7 +29,7 @@ _DEEPEST = 100
 # From there on not every whole number is a float of its own.
 _MOST_EXACT = 2**53
 # Of many hashes faster than to cut them out one by one.
-_EACH_HASH = re.compile(rb".{16}", re.DOTALL)
+_EACH_HASH = re.compile(rb".{1,16}", re.DOTALL)
 _JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
 # How JSON begins in which something can have another order, also where it is quoted once more.
 _JSON_BEGINS = ("{", "[", '"{', '"[')
