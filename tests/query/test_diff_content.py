@@ -78,11 +78,14 @@ def test_of_a_history_only_new_and_changed_messages_are_told(recording: Recordin
     ]
 
 
+IN_TEXT = "Calling tools:\n[{'id': '%s', 'type': 'function', 'function': {'name': 't', 'arguments': {}}}]"
+"""How smolagents writes a call."""
+
+
 def test_ids_of_tool_calls_make_no_difference(recording: Recording) -> None:
-    text = "Calling tools: [{'id': 'call_%s'}]"
-    history(recording, called("x1", of=1), answered("x1", "ok"), said("user", text % "kAb12345678"))
-    history(recording, called("y2", of=1), answered("y2", "ok"), said("user", text % "Zq987654321"))
-    history(recording, called("z3", of=2), answered("z3", "ok"), said("user", text % "Zq987654321"))
+    history(recording, called("x1", of=1), answered("x1", "ok"), said("user", IN_TEXT % "call_kAb12345"))
+    history(recording, called("y2", of=1), answered("y2", "ok"), said("user", IN_TEXT % "call_Zq987654"))
+    history(recording, called("z3", of=2), answered("z3", "ok"), said("user", IN_TEXT % "call_Zq987654"))
 
     assert told(query.diff(recording.store, "last~2", "last~1")) == []
     [pair] = query.diff(recording.store, "last~1", "last").pairs
@@ -158,7 +161,7 @@ def test_what_means_the_same_is_found_among_much_that_is_the_same(
     recording: Recording, capture_content: None
 ) -> None:
     runs = []
-    for call_id, keys in (("call_abcdefgh1", "ab"), ("call_zyxwvuts2", "ba")):
+    for call_id, keys in (("call_abcdefghabcdefghabcdefg1", "ab"), ("call_zyxwvutszyxwvutszyxwvut2", "ba")):
         with spandag.run("r") as run, spandag.agent("a"):
             for number in range(20):
                 attributes = {
@@ -182,9 +185,13 @@ def test_runs_of_older_versions_are_compared_as_all_others(
 ) -> None:
     """Before revision 0005 a store did not keep what messages mean."""
     runs = []
-    for call_id, answer in (("call_abcdefgh1", "one"), ("call_zyxwvuts2", "other")):
+    for call_id, answer in (
+        ("call_abcdefghabcdefghabcdefg1", "one"),
+        ("call_zyxwvutszyxwvutszyxwvut2", "other"),
+    ):
         with spandag.run("r") as run:
-            for text in ("the same", f"as {call_id} said", answer):
+            written = IN_TEXT % call_id[-2:], f"Call id: {call_id[-3:]}\nError:\nNo such tool"
+            for text in ("the same", f"as {call_id} said", *written, answer):
                 attributes = {
                     semconv.SPANDAG_NODE_TYPE: NodeType.LLM,
                     semconv.GEN_AI_REQUEST_MODEL: "m",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from smolagents import AgentError, AgentLogger, LogLevel, Timing
+from smolagents.memory import ActionStep, ToolCall
 
 from spandag.store import messages
 from spandag.store.messages import (
@@ -32,8 +35,12 @@ def message(kind: str, content: str) -> Message:
     return hash_of(kind, content), kind, content
 
 
-def call(call_id: str, arguments: object) -> Message:
-    part = {"type": "tool_call", "id": call_id, "name": "t", "arguments": arguments}
+def of_text(content: str) -> Message:
+    return message("text", content)
+
+
+def call(call_id: str, arguments: object, *, name: str = "t") -> Message:
+    part = {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
     return message("message", to_json({"role": "assistant", "parts": [part]}, canonical=True))
 
 
@@ -54,7 +61,32 @@ def meaning(*messages: Message) -> bytes:
     return found
 
 
-OPENAI = ("call_aaaaaaaaaaaaaaaaaaaaaaa1", "call_bbbbbbbbbbbbbbbbbbbbbbbb")
+OPENAI = ("call_aaaaaaaaaaaaaaaaaaaaaaa1", "call_bbbbbbbbbbBbbbbbbbbbbbbb")
+ANTHROPIC = "toolu_01A09q90qw90lq917835lq9"
+OF_MANY = [
+    *OPENAI,
+    ANTHROPIC,
+    "toolu_bdrk_01A09q90qw90lq917835lq9",
+    "chatcmpl-tool-0123456789abcdef",
+    "call_00_S5uBa1c2D3e4F5g6H7i8J9k0",  # DeepSeek
+    "call_0_0f8fad5b-d9cb-469f-a165-70867728950e",
+    "call_0f8fad5bd9cb469fa16570867728__thought__EjQKMgG0vZ/4+A==",  # Gemini, by LiteLLM
+]
+
+
+def as_smolagents_tells(call_id: str) -> str:
+    """A call that failed, in the words of the framework itself."""
+    logger = AgentLogger(LogLevel.OFF)
+    calls = [ToolCall("t", {"a": 1}, call_id), ToolCall("t", {"a": 2}, f"{call_id}2")]
+    step = ActionStep(1, Timing(0), tool_calls=calls, error=AgentError("No such tool", logger))
+    return "".join(part["text"] for told in step.to_messages() for part in told.content)
+
+
+def in_message(text: str) -> Message:
+    part = {"type": "text", "content": text}
+    return message("message", to_json({"role": "user", "parts": [part]}, canonical=True))
+
+
 ORDERS = ('{"a":1,"b":2}', '{"b":2,"a":1.0}')
 
 
@@ -64,15 +96,15 @@ ORDERS = ('{"a":1,"b":2}', '{"b":2,"a":1.0}')
         (call("x1", {"a": 1}), call("y2", {"a": 1})),
         (call("x1", {"a": 1}), call("x1", {"a": 1.0})),
         (call("x1", {"a": 1, "b": 2}), call("x1", '{"b": 2, "a": 1}')),
-        (message("text", '{"a": 1, "b": [2]}'), message("text", '{"b":[2.0],"a":1}')),
-        (message("text", "as call_abcdefgh1 said"), message("text", "as toolu_12345678 said")),
-        (message("text", f"as {OPENAI[0]} said"), message("text", f"as {OPENAI[1]} said")),
+        (of_text('{"a": 1, "b": [2]}'), of_text('{"b":[2.0],"a":1}')),
+        (of_text(f"as {OPENAI[0]} said"), of_text(f"as {ANTHROPIC} said")),
+        (of_text(f"as {OPENAI[0]} said"), of_text(f"as {OPENAI[1]} said")),
         (answer("x1", ORDERS[0]), answer("x2", ORDERS[1])),
         (answer(OPENAI[0], ORDERS[0]), answer(OPENAI[1], ORDERS[1])),
         (answer(None, ORDERS[0]), answer(None, ORDERS[1])),
         (answer(None, {"a": 1}), answer(None, {"a": 1.0})),
         (answer(OPENAI[0], ORDERS[0]), answer("x1", ORDERS[0])),
-        (answer(None, {"call_abcdefgh1": 1, "call_m": 2}), answer(None, {"call_m": 2, "call_zyxwvuts1": 1})),
+        (answer(None, {OPENAI[0]: 1, "call_m": 2}), answer(None, {"call_m": 2, "call_z" + OPENAI[0][6:]: 1})),
         (answer(OPENAI[0], "nul \x00, mark ␛"), answer("x1", "nul \x00, mark ␛")),
         (
             of_provider("tool", tool_call_id="x1", content="nul \x00"),
@@ -90,12 +122,19 @@ ORDERS = ('{"a":1,"b":2}', '{"b":2,"a":1.0}')
             of_provider("assistant", tool_calls=[{"id": i, "function": {"name": "f"}} for i in ids])
             for ids in (OPENAI, OPENAI[::-1])
         ),
+        *((of_text(f"{one}, said"), of_text(f"{other}, said")) for one, other in pairwise(OF_MANY)),
+        *(
+            (in_message(f"As\n{one} said"), in_message(f"As\n{other} said"))
+            for one, other in pairwise(OF_MANY)
+        ),
+        (of_text(as_smolagents_tells("x1")), of_text(as_smolagents_tells("9Ab.-z"))),
+        (in_message(as_smolagents_tells("x1")), in_message(as_smolagents_tells("9Ab.-z"))),
     ],
 )
 def test_what_makes_no_difference_is_no_part_of_the_meaning(one: Message, other: Message) -> None:
     assert one[0] != other[0]
     assert meaning(one) == meaning(other)
-    rest = message("text", "the rest")
+    rest = of_text("the rest")
     assert meaning(rest, one) == meaning(rest, other)
 
 
@@ -105,23 +144,30 @@ def test_what_makes_no_difference_is_no_part_of_the_meaning(one: Message, other:
         (call("x1", {"a": 1}), call("x1", {"a": 2})),
         (call("x1", {"id": "mars"}), call("x1", {"id": "venus"})),
         (call("x1", {"a": 2**60}), call("x1", {"a": float(2**60)})),
-        (message("text", "[1, 2]"), message("text", "[2, 1]")),
-        (message("text", "call_me"), message("text", "call_you")),
-        (message("text", "call_simulation_mars()"), message("text", "call_simulation_venus()")),
-        (message("text", "call_simulation()"), message("text", "call_everything()")),
-        (message("text", "call_simulation1_of()"), message("text", "call_simulation2_of()")),
-        (message("text", '{"a":1}'), message("message", '{"a":1}')),
+        (of_text("[1, 2]"), of_text("[2, 1]")),
+        (of_text("call_me"), of_text("call_you")),
+        (of_text("call_simulation_mars()"), of_text("call_simulation_venus()")),
+        (of_text("call_simulation()"), of_text("call_everything()")),
+        (of_text("call_simulation1_of()"), of_text("call_simulation2_of()")),
+        (of_text("use call_endpoint1"), of_text("use call_endpoint2")),
+        (call("x1", {"file": "call_20240101.wav"}), call("x1", {"file": "call_20240102.wav"})),
+        *(
+            (of_text(f"play {before}{OPENAI[0]}{after}"), of_text(f"play {before}{OPENAI[1]}{after}"))
+            for before, after in [("", ".wav"), ("calls/", ""), ("", "_old"), ("re", "")]
+        ),
+        (call("x1", {}, name="call_endpoint1"), call("x1", {}, name="call_endpoint2")),
+        (of_text('{"a":1}'), message("message", '{"a":1}')),
         (
             answer("x1", {OPENAI[0]: "mars", OPENAI[1]: "ok"}),
             answer("x1", {OPENAI[0]: "venus", OPENAI[1]: "ok"}),
         ),
         (
-            message("text", json.dumps(dict(zip(OPENAI, ("mars", "ok"), strict=True)))),
-            message("text", json.dumps(dict(zip(OPENAI, ("venus", "ok"), strict=True)))),
+            of_text(json.dumps(dict(zip(OPENAI, ("mars", "ok"), strict=True)))),
+            of_text(json.dumps(dict(zip(OPENAI, ("venus", "ok"), strict=True)))),
         ),
         (
-            message("text", "first {} then {}".format(*OPENAI)),
-            message("text", f"first {OPENAI[0]} then {OPENAI[0]}"),
+            of_text("first {} then {}".format(*OPENAI)),
+            of_text(f"first {OPENAI[0]} then {OPENAI[0]}"),
         ),
     ],
 )
@@ -130,7 +176,7 @@ def test_what_makes_a_difference_is(one: Message, other: Message) -> None:
 
 
 def test_a_list_means_its_only_message_or_all_of_them_in_order() -> None:
-    one, other = message("text", "one"), message("text", "other")
+    one, other = of_text("one"), of_text("other")
 
     assert meaning() == b""
     assert meaning(one) == one[0]
@@ -139,7 +185,7 @@ def test_a_list_means_its_only_message_or_all_of_them_in_order() -> None:
 
 def test_what_is_remembered_is_what_was_found_and_no_more_than_some_of_it() -> None:
     meanings = Meanings()
-    lists = [[message("text", f"as call_{n:08} said {n // 2}")] for n in range(10_000)]
+    lists = [[of_text(f"as call_{n:024} said {n // 2}")] for n in range(10_000)]
 
     found = [meanings.of_list(each) for each in lists]
 
@@ -150,7 +196,7 @@ def test_what_is_remembered_is_what_was_found_and_no_more_than_some_of_it() -> N
 
 def test_a_long_history_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> None:
     meanings, looked_into = Meanings(), []
-    history = [message("text", f"message {n}") for n in range(6_000)]
+    history = [of_text(f"message {n}") for n in range(6_000)]
 
     def look(*said: object, most: int) -> bytes | None:
         looked_into.append(said)
@@ -166,11 +212,11 @@ def test_a_long_history_is_looked_into_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_would_take_long_to_look_into_is_not_known_at_once() -> None:
     long = [f"[{'1.0,' * MOST_LOOKED_INTO}1]", f"[{'1,' * MOST_LOOKED_INTO}1]"]
     for text in long:
-        assert Meanings().of_list([message("text", "short"), message("text", text)]) is None
-    one, other = (meaning_of(*message("text", text)) for text in long)
+        assert Meanings().of_list([of_text("short"), of_text(text)]) is None
+    one, other = (meaning_of(*of_text(text)) for text in long)
     assert one == other
     # What it takes no look into has any length.
-    plain = message("text", "call_abcdefgh1 " + "x" * 10 * MOST_LOOKED_INTO)
+    plain = of_text(f"{OPENAI[0]} " + "x" * 10 * MOST_LOOKED_INTO)
     assert Meanings().of_list([plain]) is not None
 
 
@@ -186,6 +232,19 @@ def test_what_is_deep_is_taken_as_it_is_however_much_the_program_has_allowed_its
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.split()) == (0, ["16", "16"]), done.stderr
+
+
+@pytest.mark.parametrize("end", [-2, -4, -5])
+def test_json_that_was_cut_off_takes_no_longer_than_any_other(end: int) -> None:
+    """It would take hours."""
+    code = (
+        "import json\n"
+        "from spandag.store.messages import meaning_of\n"
+        "whole = json.dumps({'rows': json.dumps([{'k': 'v'}] * 100_000)})\n"
+        f"print(len(meaning_of(bytes(16), 'text', whole[:{end}])))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "16\n"), done.stderr
 
 
 @pytest.mark.parametrize("depth", [50, 99, 101, 900, 980])
@@ -207,7 +266,22 @@ def test_the_meaning_is_the_same_wherever_it_is_asked_for(depth: int, kind: str)
 
 # Around what can be an id of a call, what can be in its way.
 _PIECES = st.sampled_from(
-    ["call_", "toolu_", "chatcmpl-tool-", "abcdefgh", "A1_-", "x", " ", '"', "é", "-", "id", ":", "ten"]
+    [
+        "call_",
+        "toolu_",
+        "chatcmpl-tool-",
+        "abcdefabcdefabcdef",
+        "A1",
+        "_-",
+        "x",
+        " ",
+        '"',
+        "é",
+        "\\n",
+        "/",
+        ".",
+        "10",
+    ]
 )
 
 

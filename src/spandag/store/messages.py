@@ -33,12 +33,38 @@ _EACH_HASH = re.compile(rb".{1,16}", re.DOTALL)
 _JSON_IN_CALLS = frozenset({"arguments", "response", "result"})
 # How JSON begins in which something can have another order, also where it is quoted once more.
 _JSON_BEGINS = ("{", "[", '"{', '"[')
-# As OpenAI makes them: with a digit, or long. A function's name, such as call_simulation_mars, is none.
-_OPENAI = "(?=[A-Za-z-]*[0-9]|[A-Za-z-]{20})[A-Za-z0-9-]{8,}(?![A-Za-z0-9_-])"
-# As OpenAI, Anthropic and vLLM make them; smolagents writes them into texts as well.
-_CALL_ID = re.compile(rf"\b(?:call_{_OPENAI}|(?:toolu_|chatcmpl-tool-)[A-Za-z0-9_-]{{8,}})")
-# The first kind of them only. What begins with a word is found many times as fast.
-_OPENAI_ID = re.compile(rf"call_(?<!\wcall_){_OPENAI}")
+# What ids are made of by OpenAI, Anthropic and LiteLLM: random, with a digit or a capital. Names, such as
+# call_simulation_of_everything or call_20240101.wav, are shorter or have something between.
+_RANDOM = "(?=[a-z]*[0-9A-Z])[0-9A-Za-z]{20,}+"
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+def _form(prefix: str, rest: str) -> str:
+    """An expression of ids. The prefix comes first, as what begins with a word is found many times as fast."""
+    # What stands before it in JSON may be a line break.
+    begin = rf"(?:(?<![\w/]{prefix})|(?<=\\[nrt]{prefix}))"
+    return rf"{prefix}{begin}{rest}(?![\w-]|\.\w)"
+
+
+# DeepSeek counts them, and LiteLLM appends what Gemini thought.
+_OPENAI_FORM = _form("call_", rf"(?:[0-9]{{1,2}}_)?(?:{_UUID}|{_RANDOM})(?:__thought__[\w+/=-]++)?")
+_OPENAI_ID = re.compile(_OPENAI_FORM)
+_CALL_ID = re.compile(
+    "|".join(
+        [
+            _OPENAI_FORM,
+            # Amazon and Google say that they serve Anthropic's models.
+            _form("toolu_", f"(?:bdrk_|vrtx_)?{_RANDOM}"),
+            # Of vLLM.
+            _form("chatcmpl-tool-", f"(?:{_UUID}|[0-9a-f]{{16,}}+)"),
+        ]
+    )
+)
+# smolagents writes calls into texts. There an id is told by its place, and has any form.
+_CALL_IN_TEXT = "', 'type': 'function', 'function': {"
+_ID_OF_CALL_IN_TEXT = re.compile(rf"(?<=\{{'id': ')[^'\\]++(?={re.escape(_CALL_IN_TEXT)})")
+_ERROR_IN_TEXT = "Call id: "
+_ID_OF_ERROR_IN_TEXT = re.compile(rf"(?<={_ERROR_IN_TEXT})[^\s\"\\]++(?=\\?[n\n])")
 _OTHER_ID = re.compile(r'id":(?!"")(?:(?<="id":)|(?<="tool_call_id":))')
 # How any whole number begins that is not written as one.
 _MAYBE_WHOLE = re.compile(r"\.0|[0-9][eE]")
@@ -48,19 +74,24 @@ _WHOLE_NUMBER = re.compile(r"\.0(?![0-9])")
 _JSON_IN_TEXT = re.compile(r'":"(?:\\")?[{\[]')
 _JSON_OF_CALL = re.compile(r'"(?:arguments|response|result)":')
 _KEY_WAS_ID = re.compile(r'"(?:#[0-9]+)?":')
-_STRING_OR_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{]+|[\]}]+', re.DOTALL)
+# A string may have no end, as of what was cut off.
+_STRING_OR_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]+|[\]}]+', re.DOTALL)
 # What orjson reads or writes otherwise than `to_json`, with whatever else looks like it: numbers that are not
 # whole and small, escapes.
 _NOT_SIMPLE = re.compile(r"[0-9](?:\.[0-9]|[eE][-+0-9]|[0-9]{15})|-0|\\")
 
-_SQL_IS_JSON = f"format <> '{MESSAGE}' AND (substr(content, 1, 1) IN ('{{', '[') OR substr(content, 1, 2) IN ('\"{{', '\"['))"
+_SQL_IS_JSON = (
+    f"(format <> '{MESSAGE}' AND"
+    " (substr(content, 1, 1) IN ('{', '[') OR substr(content, 1, 2) IN ('\"{', '\"[')))"
+)
+_IN_ANY_WITH_IDS = ("call", "toolu_", "chatcmpl-tool-", "''type'': ''function''", _ERROR_IN_TEXT)
 
 SQL_MAY_BE_OTHERWISE = {
     # Twice as fast as LIKE.
-    "sqlite": "content GLOB '*call*' OR content GLOB '*toolu_*' OR content GLOB '*chatcmpl-tool-*'"
-    f" OR ({_SQL_IS_JSON})",
-    "postgresql": "strpos(content, 'call') > 0 OR strpos(content, 'toolu_') > 0"
-    f" OR strpos(content, 'chatcmpl-tool-') > 0 OR ({_SQL_IS_JSON})",
+    "sqlite": " OR ".join([*(f"content GLOB '*{word}*'" for word in _IN_ANY_WITH_IDS), _SQL_IS_JSON]),
+    "postgresql": " OR ".join(
+        [*(f"strpos(content, '{word}') > 0" for word in _IN_ANY_WITH_IDS), _SQL_IS_JSON]
+    ),
 }
 """By database what is true of all messages that do not mean what their hash says."""
 
@@ -149,6 +180,10 @@ def hashes_of(hashes: bytes) -> list[bytes]:
 
 
 def _without_call_ids(content: str) -> str:
+    if _CALL_IN_TEXT in content:
+        content = _ID_OF_CALL_IN_TEXT.sub("", content)
+    if _ERROR_IN_TEXT in content:
+        content = _ID_OF_ERROR_IN_TEXT.sub("", content)
     if "toolu_" in content or "chatcmpl-tool-" in content:
         return _renamed(_CALL_ID, content)
     return _renamed(_OPENAI_ID, content) if "call_" in content else content

@@ -11,9 +11,9 @@ import itertools
 import json
 import math
 import os
-import random
 import re
 import time
+import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -100,7 +100,7 @@ class Spool:
         self.limit = limit
         self.current: Path | None = None
         # Not the process's id: in a container all of them have the same.
-        self._id = random.getrandbits(63)
+        self._id = uuid.uuid4().int >> 65
         self._has_put = False
         self._numbers = itertools.count()
         self._size = 0
